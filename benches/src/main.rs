@@ -1,0 +1,2 @@
+//! (front page to come)
+fn main() {}

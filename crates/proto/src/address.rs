@@ -1,0 +1,102 @@
+//! Where a client wants to go: a host (address or name) and a port.
+//!
+//! Not a socket address: a name stays a name until somebody resolves it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// A destination name of 1 to 255 bytes, kept as the client wrote it.
+///
+/// Cheap to clone. Comparison is by bytes; names are matched without regard to case by the
+/// access rules, not here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostName(Arc<str>);
+
+/// Why a text is no host name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostNameError {
+    /// The text is empty.
+    #[error("a host name cannot be empty")]
+    Empty,
+    /// The text is longer than the 255 bytes that a request can carry (RFC 1928 §5).
+    #[error("a host name has at most 255 bytes")]
+    TooLong,
+    /// A byte outside printable ASCII; internationalised names travel as punycode.
+    #[error("a host name holds printable ASCII only")]
+    NotAscii,
+}
+
+impl HostName {
+    /// Checks a name: 1 to 255 bytes of printable ASCII without spaces.
+    ///
+    /// # Errors
+    /// [`HostNameError`] names what is wrong.
+    pub fn new(name: &str) -> Result<Self, HostNameError> {
+        if name.is_empty() {
+            return Err(HostNameError::Empty);
+        }
+        if name.len() > 255 {
+            return Err(HostNameError::TooLong);
+        }
+        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(HostNameError::NotAscii);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The host part of a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Host {
+    /// An IPv4 or IPv6 address.
+    Ip(IpAddr),
+    /// A name still to be resolved.
+    Name(HostName),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// A host and a port, as a client asks for them.
+///
+/// Displays as `host:port`, with IPv6 addresses in brackets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target {
+    /// The host.
+    pub host: Host,
+    /// The port, 0 to 65535.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: Host::Ip(address.ip()), port: address.port() }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
