@@ -1,0 +1,499 @@
+//! One session: the facts it opened with, its counters, and how it ends.
+//!
+//! [`Session`] is what everybody may read. [`OpenSession`] is the one guard that its own task
+//! holds; dropping it is the only way a session ends.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+use rustsocks_proto::{Command, Host, HostName, Protocol, Target};
+use tokio::time::Instant;
+
+use crate::clock::Moment;
+use crate::ending::{CloseReason, Ending, Relayed, Status};
+use crate::id::SessionId;
+use crate::record::Record;
+use crate::table::Shared;
+use crate::tally::UserTally;
+use crate::traffic::Traffic;
+
+/// A user's name. Cheap to clone.
+pub type UserName = Arc<str>;
+
+/// Who opened a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A user who proved the name.
+    Authenticated(UserName),
+    /// Somebody, under the configured anonymous name.
+    Anonymous(UserName),
+    /// Nobody: the credentials were wrong.
+    Refused,
+}
+
+impl Identity {
+    /// The name that goes into the record; empty where authentication failed.
+    pub fn name(&self) -> UserName {
+        match self {
+            Self::Authenticated(name) | Self::Anonymous(name) => Arc::clone(name),
+            Self::Refused => "".into(),
+        }
+    }
+}
+
+/// What the access rules said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AclOutcome {
+    /// The rules are off, or were not asked.
+    #[default]
+    Off,
+    /// Allowed, by the rule of this description.
+    Allowed(Option<Arc<str>>),
+    /// Blocked, by the rule of this description.
+    Blocked(Option<Arc<str>>),
+}
+
+impl AclOutcome {
+    fn decision(&self) -> Option<&'static str> {
+        match self {
+            Self::Off => None,
+            Self::Allowed(_) => Some("allow"),
+            Self::Blocked(_) => Some("block"),
+        }
+    }
+
+    fn rule(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Off => None,
+            Self::Allowed(rule) | Self::Blocked(rule) => rule.clone(),
+        }
+    }
+}
+
+/// The facts a session opens with.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Who asks.
+    pub identity: Identity,
+    /// Where the client's connection comes from.
+    pub source: SocketAddr,
+    /// What is asked for; none where no request was read.
+    pub target: Option<Target>,
+    /// The command; none where no request was read.
+    pub command: Option<Command>,
+    /// What the access rules say of the request as it was written.
+    pub acl: AclOutcome,
+}
+
+/// The outgoing side, once it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// The address really connected: the target's, BIND's peer, or a datagram's destination.
+    pub dest: SocketAddr,
+    /// The name a datagram was addressed to, where the request itself named none.
+    pub host: Option<HostName>,
+    /// Our own side of it.
+    pub egress: SocketAddr,
+    /// How long resolving and connecting took; none where nothing was connected.
+    pub connect: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Ended {
+    ending: Ending,
+    status: Status,
+    after: Duration,
+}
+
+/// A session as everybody may see it.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    opening: Opening,
+    started: Moment,
+    shared: Arc<Shared>,
+    user: Option<Arc<UserTally>>,
+    traffic: Traffic,
+    wire: OnceLock<Wire>,
+    judged: OnceLock<AclOutcome>,
+    ended: OnceLock<Box<Ended>>,
+    stop: Stop,
+    relaying: AtomicBool,
+    half_closed: AtomicBool,
+    queued: AtomicBool,
+    /// Packets since the last publishing.
+    unpublished: AtomicU32,
+    published_sent: AtomicU64,
+    published_received: AtomicU64,
+    /// What the last sweep saw, and when that last changed, in milliseconds since the start.
+    seen_packets: AtomicU64,
+    seen_at: AtomicU64,
+    /// Packets of the last state that was queued, and when, in milliseconds since the start.
+    noted_packets: AtomicU64,
+    noted_at: AtomicU64,
+}
+
+/// Somebody else's wish that the session should end.
+#[derive(Debug, Default)]
+struct Stop {
+    /// 0, or 1 + the reason's place in the vocabulary.
+    reason: AtomicU8,
+    detail: OnceLock<Box<str>>,
+    waker: AtomicWaker,
+}
+
+impl Session {
+    pub(crate) fn new(
+        id: SessionId,
+        opening: Opening,
+        started: Moment,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let user = match &opening.identity {
+            Identity::Authenticated(name) => Some(shared.tally.user(name)),
+            Identity::Anonymous(_) | Identity::Refused => None,
+        };
+        Self {
+            id,
+            opening,
+            started,
+            shared,
+            user,
+            traffic: Traffic::default(),
+            wire: OnceLock::new(),
+            judged: OnceLock::new(),
+            ended: OnceLock::new(),
+            stop: Stop::default(),
+            relaying: AtomicBool::new(false),
+            half_closed: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
+            unpublished: AtomicU32::new(0),
+            published_sent: AtomicU64::new(0),
+            published_received: AtomicU64::new(0),
+            seen_packets: AtomicU64::new(0),
+            seen_at: AtomicU64::new(0),
+            noted_packets: AtomicU64::new(0),
+            noted_at: AtomicU64::new(0),
+        }
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The facts it opened with.
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Its counters.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// The outgoing side, if it came that far.
+    pub fn wire(&self) -> Option<&Wire> {
+        self.wire.get()
+    }
+
+    /// Whether its final numbers are set.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
+    /// When it started.
+    pub fn started(&self) -> Moment {
+        self.started
+    }
+
+    /// Asks the session's task to end it. The first reason stays; later calls change nothing.
+    ///
+    /// Returns whether this call was the first and the session was still running.
+    pub fn stop(&self, reason: CloseReason, detail: Option<Box<str>>) -> bool {
+        if self.has_ended() {
+            return false;
+        }
+        let code = reason as u8 + 1;
+        let first = self.stop.reason.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_err() {
+            return false;
+        }
+        if let Some(detail) = detail {
+            // Set after the reason: the first caller alone comes here. The waker runs last.
+            let _first = self.stop.detail.set(detail);
+        }
+        self.stop.waker.wake();
+        true
+    }
+
+    /// Adds the session's counters that nobody has seen yet to the totals.
+    ///
+    /// May run in two tasks at once: each byte is added once.
+    pub(crate) fn publish(&self) {
+        self.unpublished.store(0, Ordering::Relaxed);
+        let sent = fresh(&self.published_sent, self.traffic.sent.bytes());
+        let received = fresh(&self.published_received, self.traffic.received.bytes());
+        if sent == 0 && received == 0 {
+            return;
+        }
+        let tally = &self.shared.tally;
+        tally.sent.fetch_add(sent, Ordering::Relaxed);
+        tally.received.fetch_add(received, Ordering::Relaxed);
+        if let Some(user) = &self.user {
+            user.sent.fetch_add(sent, Ordering::Relaxed);
+            user.received.fetch_add(received, Ordering::Relaxed);
+        }
+    }
+
+    /// One round of the sweep: publishes, notes an interim state, applies the idle limits.
+    pub(crate) fn sweep(self: &Arc<Self>, now: Instant) {
+        if self.has_ended() {
+            return;
+        }
+        let rules = &self.shared.rules;
+        let elapsed = now.saturating_duration_since(self.started.mono);
+        let at = crate::clock::millis(elapsed);
+        let packets = self.traffic.packets();
+        if rules.accounting && self.unpublished.load(Ordering::Relaxed) != 0 {
+            self.publish();
+        }
+        if packets != self.seen_packets.swap(packets, Ordering::Relaxed) {
+            self.seen_at.store(at, Ordering::Relaxed);
+        } else if self.relaying.load(Ordering::Relaxed) {
+            let quiet = Duration::from_millis(at - self.seen_at.load(Ordering::Relaxed).min(at));
+            let half_closed = self.half_closed.load(Ordering::Relaxed);
+            let (limit, reason) = if half_closed {
+                (rules.half_closed, CloseReason::HalfClosedTimeout)
+            } else {
+                (rules.idle, CloseReason::IdleTimeout)
+            };
+            if limit.is_some_and(|limit| quiet >= limit) {
+                self.stop(reason, None);
+            }
+        }
+        let noted_at = self.noted_at.load(Ordering::Relaxed);
+        if rules.accounting
+            && packets != self.noted_packets.load(Ordering::Relaxed)
+            && Duration::from_millis(at.saturating_sub(noted_at)) >= rules.interim
+        {
+            self.noted_packets.store(packets, Ordering::Relaxed);
+            self.noted_at.store(at, Ordering::Relaxed);
+            self.shared.outbox.push(Arc::clone(self));
+        }
+    }
+
+    pub(crate) fn tallied_user(&self) -> Option<&UserTally> {
+        self.user.as_deref()
+    }
+
+    /// Returns whether it was queued already.
+    pub(crate) fn mark_queued(&self) -> bool {
+        self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn clear_queued(&self) {
+        // Acquire pairs with `mark_queued`: the snapshot that follows sees what led to it.
+        self.queued.swap(false, Ordering::AcqRel);
+    }
+
+    /// The session's state now, as its record.
+    ///
+    /// Final once [`Session::has_ended`] was true before the call.
+    pub fn snapshot(&self) -> Record {
+        let ended = self.ended.get();
+        let opening = &self.opening;
+        let wire = self.wire.get();
+        let acl = self.judged.get().unwrap_or(&opening.acl);
+        let (requested, dest_port) = match &opening.target {
+            Some(target) => (Some(&target.host), target.port),
+            None => (None, 0),
+        };
+        let dest_host = match requested {
+            Some(Host::Name(name)) => Some(name),
+            _ => wire.and_then(|wire| wire.host.as_ref()),
+        };
+        let dest_ip = match (wire, requested) {
+            (Some(wire), _) => wire.dest.ip().to_string(),
+            (None, Some(host)) => host.to_string(),
+            (None, None) => String::new(),
+        };
+        let mono = ended.map_or_else(Instant::now, |ended| self.started.mono + ended.after);
+        let updated_at = self.started.wall_at(mono);
+        Record {
+            session_id: self.id,
+            user: opening.identity.name(),
+            start_time: self.started.wall,
+            end_time: ended.map(|_| updated_at),
+            duration: ended.map(|ended| ended.after),
+            source_ip: opening.source.ip(),
+            source_port: opening.source.port(),
+            dest_ip: dest_ip.into(),
+            dest_port: wire.map_or(dest_port, |wire| wire.dest.port()),
+            dest_host: dest_host.map(|name| name.as_str().into()),
+            protocol: opening.command.map_or(Protocol::Tcp, Command::protocol),
+            command: opening.command,
+            bytes_sent: self.traffic.sent.bytes(),
+            bytes_received: self.traffic.received.bytes(),
+            packets_sent: self.traffic.sent.packets(),
+            packets_received: self.traffic.received.packets(),
+            status: ended.map_or(Status::Active, |ended| ended.status),
+            close_reason: ended.map(|ended| ended.ending.reason),
+            close_detail: ended.and_then(|ended| ended.ending.detail.clone()),
+            acl_rule_matched: acl.rule(),
+            acl_decision: acl.decision(),
+            egress_ip: wire.map(|wire| wire.egress.ip()),
+            egress_port: wire.map(|wire| wire.egress.port()),
+            connect: wire.and_then(|wire| wire.connect),
+            node_id: Arc::clone(&self.shared.node),
+            updated_at,
+        }
+    }
+}
+
+/// Raises `published` to `total` and returns by how much; two callers share the difference.
+fn fresh(published: &AtomicU64, total: u64) -> u64 {
+    total.saturating_sub(published.fetch_max(total, Ordering::Relaxed))
+}
+
+/// The guard of a running session. Dropping it ends the session and queues its final record.
+///
+/// Dropped without [`OpenSession::finish`], the reason is the one given to [`Session::stop`],
+/// or `server_shutdown`, because a task is cancelled for no other cause; after a panic it is
+/// `relay_error`.
+#[derive(Debug)]
+pub struct OpenSession {
+    session: Arc<Session>,
+    ending: Option<Ending>,
+}
+
+impl std::ops::Deref for OpenSession {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl OpenSession {
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        Self { session, ending: None }
+    }
+
+    /// Notes the outgoing side. The first one stays.
+    pub fn wired(&self, wire: Wire) {
+        let _first = self.session.wire.set(wire);
+    }
+
+    /// Notes what the access rules said after resolving, or of the peer that connected.
+    pub fn judged(&self, acl: AclOutcome) {
+        let _first = self.session.judged.set(acl);
+    }
+
+    /// Notes that the client was told of success: from here on bytes can flow.
+    pub fn relaying(&self) {
+        let quiet_from = crate::clock::millis(self.session.started.mono.elapsed());
+        self.session.seen_at.store(quiet_from, Ordering::Relaxed);
+        self.session.relaying.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that one direction has ended, so the half-closed limit applies.
+    pub fn half_closed(&self) {
+        let now = crate::clock::millis(self.session.started.mono.elapsed());
+        self.session.seen_at.store(now, Ordering::Relaxed);
+        self.session.half_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts one packet of this many bytes from the client that the destination's socket took.
+    pub fn count_sent(&self, bytes: u64) {
+        self.count_sent_part(bytes, 1);
+    }
+
+    /// Counts one packet of this many bytes from the destination that the client's socket took.
+    pub fn count_received(&self, bytes: u64) {
+        self.count_received_part(bytes, 1);
+    }
+
+    /// Counts bytes to the destination of which `packets` packets began.
+    pub fn count_sent_part(&self, bytes: u64, packets: u64) {
+        self.session.traffic.sent.record(bytes, packets);
+        self.pace(packets);
+    }
+
+    /// Counts bytes to the client of which `packets` packets began.
+    pub fn count_received_part(&self, bytes: u64, packets: u64) {
+        self.session.traffic.received.record(bytes, packets);
+        self.pace(packets);
+    }
+
+    /// Publishes after every so many packets; the sweep publishes what stays below.
+    fn pace(&self, packets: u64) {
+        let session = &*self.session;
+        let step = u32::try_from(packets).unwrap_or(u32::MAX).max(1);
+        // Only this task adds, so load and store do; the sweep's reset may be lost, and the
+        // next packets then publish a little early.
+        let count = session.unpublished.load(Ordering::Relaxed).saturating_add(step);
+        session.unpublished.store(count, Ordering::Relaxed);
+        if count >= session.shared.rules.publish_every && session.shared.rules.accounting {
+            session.publish();
+        }
+    }
+
+    /// Whether somebody asked the session to end, and why. Wakes the calling task when that
+    /// happens later; one task at a time may poll.
+    pub fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<Ending> {
+        self.session.stop.waker.register(cx.waker());
+        match self.stop_reason() {
+            Some(ending) => Poll::Ready(ending),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits until somebody asks the session to end. Cancel safe.
+    pub async fn stopped(&self) -> Ending {
+        std::future::poll_fn(|cx| self.poll_stopped(cx)).await
+    }
+
+    fn stop_reason(&self) -> Option<Ending> {
+        let stop = &self.session.stop;
+        let code = stop.reason.load(Ordering::Acquire).checked_sub(1)?;
+        let reason = *CloseReason::ALL.get(usize::from(code))?;
+        Some(Ending { reason, detail: stop.detail.get().cloned() })
+    }
+
+    /// Ends the session for this reason.
+    pub fn finish(mut self, reason: CloseReason, detail: Option<Box<str>>) {
+        self.ending = Some(Ending { reason, detail });
+    }
+
+    /// Ends the session this way.
+    pub fn end(mut self, ending: Ending) {
+        self.ending = Some(ending);
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        let ending = self.ending.take().or_else(|| self.stop_reason()).unwrap_or_else(|| {
+            if std::thread::panicking() {
+                Ending::detailed(CloseReason::RelayError, "the session's task panicked")
+            } else {
+                Ending::plain(CloseReason::ServerShutdown)
+            }
+        });
+        let session = &self.session;
+        let relayed = match session.relaying.load(Ordering::Relaxed) {
+            true => Relayed::Yes,
+            false => Relayed::Never,
+        };
+        let status = ending.reason.status(relayed);
+        let after = session.started.mono.elapsed();
+        let ended = Box::new(Ended { ending, status, after });
+        let _only_here = session.ended.set(ended);
+        session.shared.close(session, status, after);
+    }
+}

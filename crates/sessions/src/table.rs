@@ -1,0 +1,209 @@
+//! The live table: every session that runs, and every ended one until its record is durable.
+//!
+//! It owns the sessions; others get a handle on one of them or a copy of its numbers, never
+//! the map.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::ending::{CloseReason, Status};
+use crate::id::{SessionId, SessionIds};
+use crate::outbox::Outbox;
+use crate::session::{OpenSession, Opening, Session};
+use crate::tally::Tally;
+
+/// How sessions are kept and limited.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Whether sessions are recorded and published at all.
+    pub accounting: bool,
+    /// Publish a session's counters after this many packets.
+    pub publish_every: u32,
+    /// Queue the state of a running session this often, if it changed.
+    pub interim: Duration,
+    /// End a session in which nothing moved for so long.
+    pub idle: Option<Duration>,
+    /// The same, once one direction has ended.
+    pub half_closed: Option<Duration>,
+    /// Sessions whose final state is not durable yet, beyond which no new one is admitted.
+    pub max_unsaved: usize,
+    /// Users with totals of their own; all further ones share.
+    pub max_user_labels: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            accounting: true,
+            publish_every: 10,
+            interim: Duration::from_secs(5),
+            idle: Some(Duration::from_secs(600)),
+            half_closed: Some(Duration::from_secs(120)),
+            max_unsaved: 250_000,
+            max_user_labels: 1000,
+        }
+    }
+}
+
+/// What every session needs of its surroundings.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) rules: Rules,
+    pub(crate) node: Arc<str>,
+    pub(crate) tally: Tally,
+    pub(crate) outbox: Outbox,
+    live: DashMap<SessionId, Arc<Session>>,
+}
+
+impl Shared {
+    /// The one door through which every session ends.
+    pub(crate) fn close(&self, session: &Arc<Session>, status: Status, after: Duration) {
+        self.tally.active.fetch_sub(1, Ordering::Relaxed);
+        if !self.rules.accounting {
+            self.live.remove(&session.id());
+            return;
+        }
+        session.publish();
+        if status == Status::RejectedByAcl {
+            self.tally.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tally.ended(after);
+        self.outbox.push(Arc::clone(session));
+    }
+}
+
+/// All sessions of this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Table {
+    shared: Arc<Shared>,
+    ids: Arc<SessionIds>,
+    clock: Clock,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(clock: Clock, node: Arc<str>, rules: Rules) -> Self {
+        let tally = Tally::new(rules.max_user_labels);
+        let outbox = Outbox::default();
+        let shared = Shared { rules, node, tally, outbox, live: DashMap::new() };
+        Self { shared: Arc::new(shared), ids: Arc::new(SessionIds::new()), clock }
+    }
+
+    /// Opens a session. It is live from here on and ends when the guard is dropped.
+    pub fn open(&self, opening: Opening) -> OpenSession {
+        let started = self.clock.now();
+        let id = self.ids.next(started.wall);
+        let shared = &self.shared;
+        let session = Arc::new(Session::new(id, opening, started, Arc::clone(shared)));
+        shared.tally.active.fetch_add(1, Ordering::Relaxed);
+        shared.live.insert(id, Arc::clone(&session));
+        if shared.rules.accounting {
+            shared.tally.sessions.fetch_add(1, Ordering::Relaxed);
+            session.tallied_user().inspect(|user| {
+                user.sessions.fetch_add(1, Ordering::Relaxed);
+            });
+            shared.outbox.expect_one();
+            shared.outbox.push(Arc::clone(&session));
+        }
+        OpenSession::new(session)
+    }
+
+    /// Whether so many records wait for the store that no new session may begin.
+    pub fn is_full(&self) -> bool {
+        self.shared.outbox.unsaved() >= self.shared.rules.max_unsaved
+    }
+
+    /// Sessions that run.
+    pub fn active(&self) -> usize {
+        usize::try_from(self.shared.tally.active.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// A session that runs, or has ended and is not durable yet.
+    pub fn get(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.shared.live.get(&id).map(|entry| Arc::clone(&entry))
+    }
+
+    /// Every session that runs, in no order.
+    pub fn running(&self) -> Vec<Arc<Session>> {
+        self.collect(|session| !session.has_ended())
+    }
+
+    /// Every session that has ended and is not durable yet, in no order.
+    pub fn unsaved(&self) -> Vec<Arc<Session>> {
+        self.collect(|session| session.has_ended())
+    }
+
+    fn collect(&self, keep: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        self.shared
+            .live
+            .iter()
+            .filter(|entry| keep(entry.value()))
+            .map(|entry| Arc::clone(&entry))
+            .collect()
+    }
+
+    /// Asks every running session for which `judge` gives a detail to end for this reason;
+    /// returns how many were asked.
+    pub fn stop_where(
+        &self,
+        reason: CloseReason,
+        judge: impl Fn(&Session) -> Option<Option<Box<str>>>,
+    ) -> usize {
+        let asked = self
+            .running()
+            .into_iter()
+            .filter_map(|session| judge(&session).map(|detail| session.stop(reason, detail)));
+        asked.filter(|first| *first).count()
+    }
+
+    /// One round over all running sessions: publishes counters, queues interim states, applies
+    /// the idle limits. Meant to run twice a second.
+    pub fn sweep(&self, now: Instant) {
+        for entry in &self.shared.live {
+            entry.value().sweep(now);
+        }
+    }
+
+    /// Forgets sessions whose final state is durable. The recorder calls this after a commit
+    /// with the sessions whose final snapshot was in it.
+    pub fn saved<'a>(&self, sessions: impl IntoIterator<Item = &'a Arc<Session>>) {
+        for session in sessions {
+            if self.shared.live.remove(&session.id()).is_some() {
+                self.shared.outbox.settle_one();
+            }
+        }
+    }
+
+    /// The sessions whose newest state waits for the store.
+    pub fn outbox(&self) -> &Outbox {
+        &self.shared.outbox
+    }
+
+    /// The running totals.
+    pub fn tally(&self) -> &Tally {
+        &self.shared.tally
+    }
+
+    /// The clock that sessions start by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The node's name in the records.
+    pub fn node(&self) -> &Arc<str> {
+        &self.shared.node
+    }
+
+    /// How sessions are kept and limited.
+    pub fn rules(&self) -> &Rules {
+        &self.shared.rules
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The process's running totals: what the published metric families report.
+//!
+//! Plain atomics, so that counting costs the same with and without the `metrics` feature.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use dashmap::DashMap;
+
+use crate::session::UserName;
+
+/// The upper bounds of the duration histogram, in seconds.
+pub const DURATION_BUCKETS: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// The label under which users beyond the cap are counted.
+pub const OTHER_USERS: &str = "_other";
+
+/// Totals of one user.
+#[derive(Debug, Default)]
+pub struct UserTally {
+    /// Sessions.
+    pub sessions: AtomicU64,
+    /// Payload bytes, client to destination.
+    pub sent: AtomicU64,
+    /// Payload bytes, destination to client.
+    pub received: AtomicU64,
+}
+
+/// How long sessions lasted.
+#[derive(Debug, Default)]
+pub struct Durations {
+    buckets: [AtomicU64; DURATION_BUCKETS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+impl Durations {
+    fn observe(&self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let bucket = DURATION_BUCKETS.partition_point(|&bound| bound < seconds);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.sum_micros.fetch_add(micros, Relaxed);
+    }
+
+    /// Observations per bucket, not cumulated, the last one without bound.
+    pub fn counts(&self) -> [u64; DURATION_BUCKETS.len() + 1] {
+        std::array::from_fn(|index| self.buckets[index].load(Relaxed))
+    }
+
+    /// The sum of all observations, in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        Duration::from_micros(self.sum_micros.load(Relaxed)).as_secs_f64()
+    }
+}
+
+/// Running totals since the process started.
+#[derive(Debug)]
+pub struct Tally {
+    /// Sessions that are running.
+    pub active: AtomicI64,
+    /// Session records of every kind.
+    pub sessions: AtomicU64,
+    /// Sessions that the access rules refused.
+    pub rejected: AtomicU64,
+    /// Payload bytes, client to destination.
+    pub sent: AtomicU64,
+    /// Payload bytes, destination to client.
+    pub received: AtomicU64,
+    /// How long sessions lasted.
+    pub durations: Durations,
+    users: DashMap<UserName, Arc<UserTally>>,
+    others: Arc<UserTally>,
+    max_users: usize,
+}
+
+impl Tally {
+    pub(crate) fn new(max_users: usize) -> Self {
+        Self {
+            active: AtomicI64::new(0),
+            sessions: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            durations: Durations::default(),
+            users: DashMap::new(),
+            others: Arc::default(),
+            max_users,
+        }
+    }
+
+    /// The totals of a user; beyond the cap, those that all further users share.
+    pub(crate) fn user(&self, name: &UserName) -> Arc<UserTally> {
+        if let Some(tally) = self.users.get(name) {
+            return Arc::clone(&tally);
+        }
+        // Two newcomers may pass the cap together: it bounds memory, it is no exact quota.
+        if self.users.len() >= self.max_users {
+            return Arc::clone(&self.others);
+        }
+        Arc::clone(&self.users.entry(Arc::clone(name)).or_default())
+    }
+
+    /// Every user with its totals, and at the end the shared ones if anybody fell into them.
+    pub fn users(&self) -> Vec<(UserName, Arc<UserTally>)> {
+        let mut users: Vec<_> =
+            self.users.iter().map(|entry| (entry.key().clone(), Arc::clone(&entry))).collect();
+        users.sort_by(|left, right| left.0.cmp(&right.0));
+        if self.others.sessions.load(Relaxed) > 0 {
+            users.push((OTHER_USERS.into(), Arc::clone(&self.others)));
+        }
+        users
+    }
+
+    pub(crate) fn ended(&self, duration: Duration) {
+        self.durations.observe(duration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_beyond_the_cap_are_counted_together() {
+        let tally = Tally::new(2);
+        for name in ["a", "b", "c", "d"] {
+            tally.user(&name.into()).sessions.fetch_add(1, Relaxed);
+        }
+        let users: Vec<_> = tally
+            .users()
+            .into_iter()
+            .map(|(name, user)| (name.to_string(), user.sessions.load(Relaxed)))
+            .collect();
+        assert_eq!(users, [("a".into(), 1), ("b".into(), 1), ("_other".into(), 2)]);
+    }
+
+    #[test]
+    fn a_duration_on_a_bound_falls_into_that_bucket() {
+        let durations = Durations::default();
+        durations.observe(Duration::from_millis(100));
+        durations.observe(Duration::from_millis(101));
+        durations.observe(Duration::from_secs(301));
+        assert_eq!(durations.counts(), [1, 1, 0, 0, 0, 0, 0, 0, 1]);
+    }
+}
