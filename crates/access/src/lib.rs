@@ -1,1 +1,6 @@
-//! (front page to come)
+//! Who may do what: who a client is ([`auth`]), and which targets it may reach ([`acl`]).
+
+pub mod acl;
+mod user;
+
+pub use user::{UserName, UserNameError};
