@@ -36,6 +36,7 @@ mod ports;
 mod rule;
 mod rules;
 mod verdict;
+mod watch;
 
 pub use destination::{Destination, DestinationError, Pattern};
 pub use explain::{Explanation, Matched};
@@ -45,3 +46,4 @@ pub use ports::{Ports, PortsError, Protocols};
 pub use rule::{MatchedBy, Rule};
 pub use rules::{GroupRules, Rules, UserRules};
 pub use verdict::{Decision, Judgement, Question, RuleName, Verdict};
+pub use watch::AclWatch;

@@ -89,6 +89,14 @@ type Parsed = (Decision, Vec<UserRules>, Vec<GroupRules>);
 pub(super) fn parse(text: &str, path: &Path) -> Result<Parsed, AclError> {
     // Some editors put a byte order mark in front, which is no TOML.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        // It would be valid and block everybody. What it really is, is a file that is just being
+        // written, or an accident.
+        let problem = "the file is empty".to_owned();
+        let remedy = "write at least [global] with default_policy".to_owned();
+        let fault = Fault { problem, remedy, ..Fault::at(text, path, 0..0) };
+        return Err(Box::new(fault).into());
+    }
     let file = deserialize(text, path)?;
     let reader = Reader { text, path };
     let groups = file
@@ -242,9 +250,9 @@ impl Fault {
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         self.key = key;
         let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        (self.problem, self.remedy) = if let Some((problem, remedy)) = message.split_once("; ") {
-            (problem.to_owned(), remedy.to_owned())
-        } else if let (true, [unknown, known @ ..]) =
+        let wrong_type =
+            message.starts_with("invalid ").then(|| message.rsplit_once(", expected "));
+        (self.problem, self.remedy) = if let (true, [unknown, known @ ..]) =
             (message.starts_with("unknown field"), quoted.as_slice())
         {
             // The span is that of the key, which the path already names.
@@ -254,12 +262,16 @@ impl Fault {
         {
             self.value = None;
             (format!("`{missing}` is missing"), remedy_for_missing(missing).to_owned())
-        } else if self.key.is_empty() {
-            (message, "correct the TOML in this line".to_owned())
-        } else if let Some((problem, expected)) = message.split_once(", expected ") {
+        } else if let (false, Some(Some((problem, expected)))) = (self.key.is_empty(), wrong_type) {
+            // serde's word for what a file calls a list.
+            let expected = if expected == "a sequence" { "a list" } else { expected };
             (problem.to_owned(), format!("write {expected}"))
+        } else if let (false, Some((problem, remedy))) =
+            (self.key.is_empty(), message.split_once("; "))
+        {
+            (problem.to_owned(), remedy.to_owned())
         } else {
-            (message, "correct the value".to_owned())
+            (message, "correct the TOML in this line".to_owned())
         };
         self
     }

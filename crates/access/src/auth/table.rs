@@ -29,12 +29,17 @@ pub(super) type Fingerprint = [u8; 32];
 
 pub(super) struct UserTable {
     key: [u8; 32],
-    users: HashMap<UserName, StoredProof>,
-    names: HashMap<Box<[u8]>, UserName>,
+    /// By the name's bytes: what comes over the wire need not be UTF-8.
+    users: HashMap<Box<[u8]>, StoredUser>,
     /// Every configured hash, for names that have none: see [`UserTable::decoy`].
     hashes: Vec<Arc<PasswordHash>>,
     verified: Cache<Fingerprint, UserName>,
-    in_flight: Mutex<HashMap<Fingerprint, Arc<OnceCell<bool>>>>,
+    in_flight: Mutex<HashMap<Fingerprint, InFlight>>,
+}
+
+struct StoredUser {
+    name: UserName,
+    proof: StoredProof,
 }
 
 enum StoredProof {
@@ -61,7 +66,6 @@ impl UserTable {
         let mut table = Self {
             key,
             users: HashMap::new(),
-            names: HashMap::new(),
             hashes: Vec::new(),
             verified: Cache::builder()
                 .max_capacity(VERIFIED_MAX)
@@ -89,15 +93,15 @@ impl UserTable {
                 StoredProof::Hash(hash)
             }
         };
-        if self.names.insert(name.into(), user.clone()).is_some() {
-            return Err(AuthError::Duplicate(user));
+        let stored = StoredUser { name: user.clone(), proof };
+        match self.users.insert(name.into(), stored) {
+            None => Ok(()),
+            Some(_) => Err(AuthError::Duplicate(user)),
         }
-        self.users.insert(user, proof);
-        Ok(())
     }
 
     pub(super) fn has_plaintext(&self) -> bool {
-        self.users.values().any(|proof| matches!(proof, StoredProof::Plaintext(_)))
+        self.users.values().any(|user| matches!(user.proof, StoredProof::Plaintext(_)))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -119,18 +123,19 @@ impl UserTable {
         if let Some(user) = self.verified.get(fingerprint) {
             return Lookup::Known(user);
         }
-        let user = self.names.get(name);
-        let proof = user.and_then(|user| self.users.get(user));
+        let user = self.users.get(name);
         // An unknown name is compared as well, with something that no fingerprint equals.
-        let expected = match proof {
+        let expected = match user.map(|user| &user.proof) {
             Some(StoredProof::Plaintext(expected)) => expected,
             Some(StoredProof::Hash(_)) | None => &self.key,
         };
         let equal: bool = expected.ct_eq(fingerprint).into();
-        match (user, proof) {
-            (Some(user), Some(StoredProof::Plaintext(_))) if equal => Lookup::Known(user.clone()),
-            (Some(user), Some(StoredProof::Hash(hash))) => {
-                Lookup::Verify { hash: Arc::clone(hash), user: Some(user.clone()) }
+        match user {
+            Some(StoredUser { name, proof: StoredProof::Plaintext(_) }) if equal => {
+                Lookup::Known(name.clone())
+            }
+            Some(StoredUser { name, proof: StoredProof::Hash(hash) }) => {
+                Lookup::Verify { hash: Arc::clone(hash), user: Some(name.clone()) }
             }
             _ => match self.decoy(name) {
                 Some(hash) => Lookup::Verify { hash, user: None },
@@ -158,13 +163,29 @@ impl UserTable {
     /// Joins the check of this fingerprint that is under way, or begins one.
     pub(super) fn join(&self, fingerprint: Fingerprint) -> SharedCheck<'_> {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        let cell = Arc::clone(in_flight.entry(fingerprint).or_default());
-        SharedCheck { table: self, fingerprint, cell }
+        let check = in_flight.entry(fingerprint).or_default();
+        check.callers += 1;
+        SharedCheck { table: self, fingerprint, cell: Arc::clone(&check.cell) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn checks_in_flight(&self) -> usize {
+        self.in_flight.lock().unwrap().len()
     }
 }
 
-/// One caller's part in a check that equal callers share. The last one to drop it clears it away,
-/// so the map of checks under way is as large as the number of callers at most.
+/// A check under way, and how many callers wait for it.
+#[derive(Default)]
+struct InFlight {
+    cell: Arc<OnceCell<bool>>,
+    callers: usize,
+}
+
+/// One caller's part in a check that equal callers share.
+///
+/// Whoever leaves first after it is done clears it away, so that a later equal check is a check
+/// of its own; if it never gets done, the last one to leave does. The map of checks under way is
+/// thus never larger than the number of callers.
 pub(super) struct SharedCheck<'a> {
     table: &'a UserTable,
     fingerprint: Fingerprint,
@@ -174,11 +195,13 @@ pub(super) struct SharedCheck<'a> {
 impl Drop for SharedCheck<'_> {
     fn drop(&mut self) {
         let mut in_flight = self.table.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        // Clones are made under this lock alone: two means the map's and ours. A finished check
-        // goes at once, so that a later equal one is a check of its own.
-        let ours =
-            in_flight.get(&self.fingerprint).is_some_and(|cell| Arc::ptr_eq(cell, &self.cell));
-        if ours && (self.cell.initialized() || Arc::strong_count(&self.cell) == 2) {
+        let Some(check) = in_flight.get_mut(&self.fingerprint) else { return };
+        // Ours may have been cleared away already, and another begun in its place.
+        if !Arc::ptr_eq(&check.cell, &self.cell) {
+            return;
+        }
+        check.callers -= 1;
+        if check.callers == 0 || check.cell.initialized() {
             in_flight.remove(&self.fingerprint);
         }
     }
