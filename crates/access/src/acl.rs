@@ -32,6 +32,8 @@ mod fault;
 mod file;
 mod index;
 mod live;
+#[cfg(test)]
+mod naive;
 mod ports;
 mod rule;
 mod rules;

@@ -14,7 +14,7 @@ pub use throttle::ThrottleLimits;
 use crate::user::UserName;
 
 /// How clients are asked who they are: `auth.socks_method`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Method {
     /// Not at all: every client is this user (`acl.anonymous_user`).
     None(UserName),

@@ -43,7 +43,7 @@ fn the_file_is_read_in_full() {
     assert_eq!(developers.name.as_str(), "Development servers");
     assert_eq!(developers.ports.to_string(), "22,80,443,8000-9000");
     assert_eq!(developers.protocols.name(), "both");
-    assert_eq!((developers.priority, developers.line), (50, 39));
+    assert_eq!((developers.priority, developers.line), (50, 32));
     assert_eq!(developers.place, "groups[0].rules[0]");
     let destinations: Vec<_> = developers.destinations.iter().map(ToString::to_string).collect();
     assert_eq!(destinations, ["*.dev.example.com", "api.*.example.com", "10.0.0.0/8"]);

@@ -3,6 +3,7 @@
 //! Readers never wait: a reload builds the new rules aside and swaps them in whole. What to do
 //! about sessions that the new rules refuse is decided by whoever listens to [`Acl::changes`].
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -168,6 +169,17 @@ impl Acl {
             groups: rules.groups().len(),
             rules: rules.rule_count(),
         }
+    }
+}
+
+/// Shows where the rules come from, not the rules.
+impl fmt::Debug for Acl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acl")
+            .field("path", &self.path())
+            .field("anonymous_user", &self.anonymous_user)
+            .field("generation", &self.generation())
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Immutable: a reload builds a new one. Which one is in force is the business of `live`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -180,6 +181,17 @@ impl Rules {
             .iter()
             .filter_map(|set| set.find(host, question.port, question.protocol))
             .min_by_key(|rule| rule.precedence())
+    }
+}
+
+/// Shows the file's content; the index says nothing more.
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules")
+            .field("default_policy", &self.default_policy)
+            .field("users", &self.users)
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Knows no stream: bytes go in, an outcome comes out.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -186,6 +187,13 @@ impl Shared {
         };
         // A computation that panics, or that the runtime drops while shutting down, lets nobody in.
         Ok(tokio::task::spawn_blocking(run).await.unwrap_or(false))
+    }
+}
+
+/// Shows how many users there are, and nothing of them.
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("users", &self.user_count()).finish_non_exhaustive()
     }
 }
 
