@@ -47,12 +47,12 @@ impl Collector for Families {
         counter(
             "rustsocks_bytes_sent",
             "Payload bytes from clients to destinations",
-            tally.sent.load(Relaxed),
+            tally.sent.get(),
         )?;
         counter(
             "rustsocks_bytes_received",
             "Payload bytes from destinations to clients",
-            tally.received.load(Relaxed),
+            tally.received.get(),
         )?;
         self.encode_active(&mut encoder)?;
         self.encode_durations(&mut encoder)?;
@@ -111,7 +111,7 @@ impl Families {
         for (name, user) in &users {
             for (direction, total) in [("sent", &user.sent), ("received", &user.received)] {
                 let labels = [("user", &**name), ("direction", direction)];
-                let metric = ConstCounter::new(total.load(Relaxed));
+                let metric = ConstCounter::new(total.get());
                 metric.encode(bytes.encode_family(&labels)?)?;
             }
         }

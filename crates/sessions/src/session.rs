@@ -242,11 +242,24 @@ impl Session {
             return;
         }
         let tally = &self.shared.tally;
-        tally.sent.fetch_add(sent, Ordering::Relaxed);
-        tally.received.fetch_add(received, Ordering::Relaxed);
+        tally.sent.add(sent);
+        tally.received.add(received);
         if let Some(user) = &self.user {
-            user.sent.fetch_add(sent, Ordering::Relaxed);
-            user.received.fetch_add(received, Ordering::Relaxed);
+            user.sent.add(sent);
+            user.received.add(received);
+        }
+    }
+
+    /// Takes off the totals what was published and later undone; for the session's end.
+    pub(crate) fn settle(&self) {
+        let tally = &self.shared.tally;
+        let sent = surplus(&self.published_sent, self.traffic.sent.bytes());
+        let received = surplus(&self.published_received, self.traffic.received.bytes());
+        tally.sent.take_off(sent);
+        tally.received.take_off(received);
+        if let Some(user) = &self.user {
+            user.sent.take_off(sent);
+            user.received.take_off(received);
         }
     }
 
@@ -360,6 +373,11 @@ fn fresh(published: &AtomicU64, total: u64) -> u64 {
     total.saturating_sub(published.fetch_max(total, Ordering::Relaxed))
 }
 
+/// By how much `published` exceeds the final total.
+fn surplus(published: &AtomicU64, total: u64) -> u64 {
+    published.load(Ordering::Relaxed).saturating_sub(total)
+}
+
 /// The guard of a running session. Dropping it ends the session and queues its final record.
 ///
 /// Dropped without [`OpenSession::finish`], the reason is the one given to [`Session::stop`],
@@ -428,6 +446,16 @@ impl OpenSession {
     pub fn count_received_part(&self, bytes: u64, packets: u64) {
         self.session.traffic.received.record(bytes, packets);
         self.pace(packets);
+    }
+
+    /// Takes bytes to the destination off the count again: a reset threw them away.
+    pub fn undo_sent(&self, bytes: u64) {
+        self.session.traffic.sent.undo(bytes);
+    }
+
+    /// Takes bytes to the client off the count again: a reset threw them away.
+    pub fn undo_received(&self, bytes: u64) {
+        self.session.traffic.received.undo(bytes);
     }
 
     /// Publishes after every so many packets; the sweep publishes what stays below.

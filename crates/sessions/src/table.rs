@@ -69,6 +69,7 @@ impl Shared {
             return;
         }
         session.publish();
+        session.settle();
         if status == Status::RejectedByAcl {
             self.tally.rejected.fetch_add(1, Ordering::Relaxed);
         }

@@ -16,15 +16,46 @@ pub const DURATION_BUCKETS: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 30
 /// The label under which users beyond the cap are counted.
 pub const OTHER_USERS: &str = "_other";
 
+/// A total that never goes down, although bytes may be taken off again.
+///
+/// A published counter that falls looks like a restart to whoever reads it. What is taken off
+/// is therefore owed, and paid from what comes next.
+#[derive(Debug, Default)]
+pub struct Total {
+    value: AtomicU64,
+    owed: AtomicU64,
+}
+
+impl Total {
+    /// The total.
+    pub fn get(&self) -> u64 {
+        self.value.load(Relaxed)
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        let mut rest = count;
+        if self.owed.load(Relaxed) != 0 {
+            let pay = |owed: u64| Some(owed.saturating_sub(count));
+            let owed = self.owed.fetch_update(Relaxed, Relaxed, pay).unwrap_or(0);
+            rest = count.saturating_sub(owed);
+        }
+        self.value.fetch_add(rest, Relaxed);
+    }
+
+    pub(crate) fn take_off(&self, count: u64) {
+        self.owed.fetch_add(count, Relaxed);
+    }
+}
+
 /// Totals of one user.
 #[derive(Debug, Default)]
 pub struct UserTally {
     /// Sessions.
     pub sessions: AtomicU64,
     /// Payload bytes, client to destination.
-    pub sent: AtomicU64,
+    pub sent: Total,
     /// Payload bytes, destination to client.
-    pub received: AtomicU64,
+    pub received: Total,
 }
 
 /// How long sessions lasted.
@@ -64,9 +95,9 @@ pub struct Tally {
     /// Sessions that the access rules refused.
     pub rejected: AtomicU64,
     /// Payload bytes, client to destination.
-    pub sent: AtomicU64,
+    pub sent: Total,
     /// Payload bytes, destination to client.
-    pub received: AtomicU64,
+    pub received: Total,
     /// How long sessions lasted.
     pub durations: Durations,
     users: DashMap<UserName, Arc<UserTally>>,
@@ -80,8 +111,8 @@ impl Tally {
             active: AtomicI64::new(0),
             sessions: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            received: AtomicU64::new(0),
+            sent: Total::default(),
+            received: Total::default(),
             durations: Durations::default(),
             users: DashMap::new(),
             others: Arc::default(),
@@ -133,6 +164,18 @@ mod tests {
             .map(|(name, user)| (name.to_string(), user.sessions.load(Relaxed)))
             .collect();
         assert_eq!(users, [("a".into(), 1), ("b".into(), 1), ("_other".into(), 2)]);
+    }
+
+    #[test]
+    fn a_total_never_falls_and_pays_what_was_taken_off() {
+        let total = Total::default();
+        total.add(10);
+        total.take_off(4);
+        assert_eq!(total.get(), 10);
+        total.add(3);
+        assert_eq!(total.get(), 10);
+        total.add(5);
+        assert_eq!(total.get(), 14);
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Lane {
         }
     }
 
+    /// Takes bytes off again that were handed over and thrown away by a reset.
+    pub(crate) fn undo(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes.min(self.bytes()), Relaxed);
+    }
+
     /// Payload bytes so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)

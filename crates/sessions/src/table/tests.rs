@@ -148,15 +148,15 @@ async fn totals_move_every_n_packets_and_at_the_sweep() {
     let session = table.open(opening());
     session.count_sent(1);
     session.count_sent(1);
-    assert_eq!(table.tally().sent.load(Relaxed), 0);
+    assert_eq!(table.tally().sent.get(), 0);
     session.count_sent(1);
-    assert_eq!(table.tally().sent.load(Relaxed), 3);
+    assert_eq!(table.tally().sent.get(), 3);
     session.count_received(7);
-    assert_eq!(table.tally().received.load(Relaxed), 0);
+    assert_eq!(table.tally().received.get(), 0);
     table.sweep(Instant::now());
-    assert_eq!(table.tally().received.load(Relaxed), 7);
+    assert_eq!(table.tally().received.get(), 7);
     let users = table.tally().users();
-    assert_eq!(users[0].1.sent.load(Relaxed), 3);
+    assert_eq!(users[0].1.sent.get(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +213,20 @@ fn published_totals_equal_the_counters_whoever_publishes() {
         stop.store(true, Relaxed);
     });
     session.finish(CloseReason::ClientClosed, None);
-    assert_eq!(table.tally().sent.load(Relaxed), 300_000);
+    assert_eq!(table.tally().sent.get(), 300_000);
+}
+
+#[test]
+fn undone_bytes_leave_the_record_and_in_the_end_the_totals() {
+    let table = table(Rules { publish_every: 1, ..Rules::default() });
+    let session = table.open(opening());
+    session.count_received(100);
+    session.undo_received(40);
+    session.finish(CloseReason::AdminTerminated, None);
+    assert_eq!(drain(&table)[0].bytes_received, 60);
+    let next = table.open(opening());
+    next.count_received(50);
+    assert_eq!(table.tally().received.get(), 110);
 }
 
 #[test]

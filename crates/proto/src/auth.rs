@@ -1,0 +1,3 @@
+//! The messages of authentication methods, a module each.
+
+pub mod userpass;

@@ -1,0 +1,93 @@
+//! One UDP association (RFC 1928 §7): datagrams between one client and its destinations.
+//!
+//! It lives as long as the client's TCP connection. Datagrams that do not come from the
+//! client, are fragments, are malformed or go where the access rules forbid are dropped and
+//! counted; so are datagrams from places the client never wrote to.
+
+mod association;
+mod batch;
+mod names;
+mod peers;
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub use association::{Association, relay};
+use rustsocks_proto::{HostName, Target};
+
+/// An address for a name, or why there is none.
+pub type Resolving = Pin<Box<dyn Future<Output = Result<SocketAddr, Refusal>> + Send>>;
+
+/// Why a datagram's destination gets nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The access rules forbid it.
+    Blocked,
+    /// The name has no address.
+    Unresolved,
+}
+
+/// Says where datagrams may go.
+pub trait Gate {
+    /// Judges a destination given by address.
+    ///
+    /// # Errors
+    /// [`Refusal::Blocked`].
+    fn judge(&self, target: &Target) -> Result<(), Refusal>;
+
+    /// Judges a name, resolves it, and judges the address.
+    fn resolve(&self, name: HostName, port: u16) -> Resolving;
+
+    /// Grows whenever earlier verdicts may no longer hold.
+    fn generation(&self) -> u64;
+}
+
+/// What became of datagrams that were not relayed; shared by all associations.
+#[derive(Debug, Default)]
+pub struct Drops {
+    /// Fragments, which are not supported (RFC 1928 §7).
+    pub fragment: AtomicU64,
+    /// From somebody else than the client, or from a place it never wrote to.
+    pub stranger: AtomicU64,
+    /// Without a readable header.
+    pub malformed: AtomicU64,
+    /// Forbidden by the access rules.
+    pub blocked: AtomicU64,
+    /// To a name without address.
+    pub unresolved: AtomicU64,
+    /// More than could wait for a name to be resolved.
+    pub overflow: AtomicU64,
+}
+
+impl Drops {
+    fn refused(&self, refusal: Refusal, datagrams: u64) {
+        match refusal {
+            Refusal::Blocked => &self.blocked,
+            Refusal::Unresolved => &self.unresolved,
+        }
+        .fetch_add(datagrams, Relaxed);
+    }
+
+    /// Every count with the name of its reason.
+    pub fn counts(&self) -> [(&'static str, u64); 6] {
+        [
+            ("fragment", self.fragment.load(Relaxed)),
+            ("stranger", self.stranger.load(Relaxed)),
+            ("malformed", self.malformed.load(Relaxed)),
+            ("blocked", self.blocked.load(Relaxed)),
+            ("unresolved", self.unresolved.load(Relaxed)),
+            ("overflow", self.overflow.load(Relaxed)),
+        ]
+    }
+}
+
+/// Who the client of an association is.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress {
+    /// Its address, that of the TCP connection.
+    pub ip: IpAddr,
+    /// Its port, once known: from the request, or from its first datagram.
+    pub port: Option<u16>,
+}

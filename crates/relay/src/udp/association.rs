@@ -1,0 +1,390 @@
+//! The task of one association: two sockets, one client, one TCP connection to outlive.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use rustsocks_proto::udp::{decode_udp, encode_udp_header};
+use rustsocks_proto::{Host, HostName, Target};
+use rustsocks_sessions::{CloseReason, Ending, OpenSession, Wire};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::net::{TcpStream, UdpSocket};
+
+use super::batch::{Batch, Outgoing, SLOTS, with_batch};
+use super::names::{Lookup, Names};
+use super::peers::Peers;
+use super::{ClientAddress, Drops, Gate};
+use crate::buffer::with_buffer;
+
+/// Batches per direction before the other one gets its turn.
+const TURNS: usize = 4;
+
+/// What an association is made of.
+#[derive(Debug)]
+pub struct Association<'a> {
+    /// The client's TCP connection; its end is the association's end.
+    pub control: TcpStream,
+    /// The relay address that the client was told.
+    pub relay: UdpSocket,
+    /// Who may use it.
+    pub client: ClientAddress,
+    /// The address to send from; none leaves the choice to the system.
+    pub egress: Option<IpAddr>,
+    /// Where dropped datagrams are counted.
+    pub drops: &'a Drops,
+}
+
+/// Relays datagrams until the TCP connection ends or the session is stopped.
+///
+/// Returns how the session ended; all counters are final then.
+pub async fn relay(
+    session: &OpenSession,
+    association: Association<'_>,
+    gate: &impl Gate,
+) -> Ending {
+    let mut task = Task {
+        association,
+        session,
+        gate,
+        outward: Outward::default(),
+        peers: Peers::default(),
+        names: Names::default(),
+        generation: gate.generation(),
+        connected: false,
+    };
+    std::future::poll_fn(|cx| task.poll(cx)).await
+}
+
+struct Task<'a, G> {
+    association: Association<'a>,
+    session: &'a OpenSession,
+    gate: &'a G,
+    outward: Outward,
+    peers: Peers,
+    names: Names,
+    generation: u64,
+    /// Whether the relay socket is connected to the client.
+    connected: bool,
+}
+
+impl<G: Gate> Task<'_, G> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if let Poll::Ready(ending) = self.session.poll_stopped(cx) {
+            return Poll::Ready(ending);
+        }
+        if let Poll::Ready(ending) = poll_control(&mut self.association.control, cx) {
+            return Poll::Ready(ending);
+        }
+        let generation = self.gate.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.peers.forget();
+            self.names.forget();
+        }
+        let mut again = false;
+        match self.poll_client(cx) {
+            Poll::Ready(Ok(())) => again = true,
+            Poll::Ready(Err(error)) => return Poll::Ready(failed(&error)),
+            Poll::Pending => {}
+        }
+        while let Poll::Ready(arrived) = self.names.poll_arrived(cx) {
+            for payload in &arrived.waiting {
+                match arrived.answer {
+                    Err(refusal) => self.association.drops.refused(refusal, 1),
+                    Ok(to) => {
+                        if let Err(error) = self.send_one(to, &arrived.name, payload) {
+                            return Poll::Ready(failed(&error));
+                        }
+                    }
+                }
+            }
+        }
+        // After the names: a socket opened just now is polled in the same round.
+        again |= self.poll_outward(cx).is_ready();
+        if again {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Takes datagrams from the client. Ready when there may be more.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS {
+            ready!(with_batch(|batch| {
+                let count = ready!(poll_receive(&self.association.relay, batch, cx));
+                Poll::Ready(self.take_from_client(batch, count))
+            }))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn take_from_client(&mut self, batch: &mut Batch, count: usize) -> io::Result<()> {
+        let drops = self.association.drops;
+        let (mut to_v4, mut to_v6) = (Vec::new(), Vec::new());
+        for (payload, from) in (0..count).filter_map(|slot| batch.received(slot)) {
+            if !self.is_client(from) {
+                drops.stranger.fetch_add(1, Relaxed);
+                continue;
+            }
+            let Ok((header, offset)) = decode_udp(batch.bytes(payload.clone())) else {
+                drops.malformed.fetch_add(1, Relaxed);
+                continue;
+            };
+            self.connect_to(from);
+            if header.fragment != 0 {
+                drops.fragment.fetch_add(1, Relaxed);
+                continue;
+            }
+            let bytes = payload.start + offset..payload.end;
+            let to = match &header.target.host {
+                Host::Ip(ip) => {
+                    let to = SocketAddr::new(ip.to_canonical(), header.target.port);
+                    if let Err(refusal) = self.admit(to, &header.target) {
+                        drops.refused(refusal, 1);
+                        continue;
+                    }
+                    to
+                }
+                Host::Name(name) => {
+                    let waits = batch.bytes(bytes.clone());
+                    match self.names.look_up(name, header.target.port, waits, self.gate) {
+                        Lookup::Known(Ok(to)) => {
+                            self.peers.allow(to);
+                            to
+                        }
+                        Lookup::Known(Err(refusal)) => {
+                            drops.refused(refusal, 1);
+                            continue;
+                        }
+                        Lookup::Overflow => {
+                            drops.overflow.fetch_add(1, Relaxed);
+                            continue;
+                        }
+                        Lookup::Waits => continue,
+                    }
+                }
+            };
+            self.wire(to, host_name(&header.target))?;
+            let queue = if to.is_ipv4() { &mut to_v4 } else { &mut to_v6 };
+            queue.push(Outgoing { to: Some(to), bytes });
+        }
+        for queue in [to_v4, to_v6] {
+            let Some(Outgoing { to: Some(first), .. }) = queue.first() else { continue };
+            let socket = self.outward.socket_for(*first, self.association.egress)?;
+            let session = self.session;
+            batch.send(socket.as_fd(), &queue, |sent| session.count_sent(sent.bytes.len() as u64));
+        }
+        Ok(())
+    }
+
+    fn is_client(&self, from: SocketAddr) -> bool {
+        let client = self.association.client;
+        from.ip().to_canonical() == client.ip.to_canonical()
+            && client.port.is_none_or(|port| port == from.port())
+    }
+
+    /// The client's first datagram settles its port; from then on the kernel filters strangers
+    /// and sends without looking up a route.
+    fn connect_to(&mut self, client: SocketAddr) {
+        if self.connected {
+            return;
+        }
+        self.association.client.port = Some(client.port());
+        let socket = socket2::SockRef::from(&self.association.relay);
+        self.connected = socket.connect(&client.into()).is_ok();
+    }
+
+    fn admit(&mut self, to: SocketAddr, target: &Target) -> Result<(), super::Refusal> {
+        if !self.peers.knows(to) {
+            self.gate.judge(target)?;
+            self.peers.allow(to);
+        }
+        Ok(())
+    }
+
+    /// The first destination is the one that the session's record names.
+    fn wire(&mut self, to: SocketAddr, host: Option<&HostName>) -> io::Result<()> {
+        if self.session.wire().is_none() {
+            let socket = self.outward.socket_for(to, self.association.egress)?;
+            let mut egress = egress_towards(to, self.association.egress);
+            egress.set_port(socket.local_addr()?.port());
+            self.session.wired(Wire { dest: to, host: host.cloned(), egress, connect: None });
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram that waited for its name.
+    fn send_one(&mut self, to: SocketAddr, name: &HostName, payload: &[u8]) -> io::Result<()> {
+        self.peers.allow(to);
+        self.wire(to, Some(name))?;
+        let socket = self.outward.socket_for(to, self.association.egress)?;
+        // A full send buffer loses the datagram, as it may be lost anywhere.
+        if socket.try_send_to(payload, to).is_ok() {
+            self.session.count_sent(payload.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Takes datagrams from the destinations. Ready when there may be more.
+    fn poll_outward(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut polled = Poll::Pending;
+        for socket in [&self.outward.v4, &self.outward.v6].into_iter().flatten() {
+            for turn in 0..TURNS {
+                let took = with_batch(|batch| {
+                    let count = ready!(poll_receive(socket, batch, cx));
+                    to_client(&self.association, self.session, &mut self.peers, batch, count);
+                    Poll::Ready(())
+                });
+                if took.is_pending() {
+                    break;
+                }
+                if turn + 1 == TURNS {
+                    polled = Poll::Ready(());
+                }
+            }
+        }
+        polled
+    }
+}
+
+fn host_name(target: &Target) -> Option<&HostName> {
+    match &target.host {
+        Host::Name(name) => Some(name),
+        Host::Ip(_) => None,
+    }
+}
+
+fn failed(error: &io::Error) -> Ending {
+    Ending::detailed(CloseReason::RelayError, error.to_string())
+}
+
+/// Hands received datagrams on to the client, each behind a header that names its sender.
+fn to_client(
+    association: &Association<'_>,
+    session: &OpenSession,
+    peers: &mut Peers,
+    batch: &mut Batch,
+    count: usize,
+) {
+    let Association { relay, client, drops, .. } = association;
+    let mut queue = Vec::with_capacity(count);
+    for slot in 0..count {
+        let Some((payload, from)) = batch.received(slot) else { continue };
+        if !peers.knows(from) {
+            drops.stranger.fetch_add(1, Relaxed);
+            continue;
+        }
+        let header = encode_udp_header(from);
+        queue.push(Outgoing { to: None, bytes: batch.prepend(payload, &header) });
+    }
+    // Nothing comes in before the client has written, so its port is known and connected to.
+    let to = client.port.map(|port| SocketAddr::new(client.ip, port));
+    if relay.peer_addr().is_err() {
+        queue.iter_mut().for_each(|datagram| datagram.to = to);
+    }
+    batch.send(relay.as_fd(), &queue, |sent| {
+        session.count_received(batch_payload(batch, sent));
+    });
+}
+
+/// The payload's length in a datagram that goes to the client.
+fn batch_payload(batch: &Batch, sent: &Outgoing) -> u64 {
+    let whole = batch.bytes(sent.bytes.clone());
+    decode_udp(whole).map_or(0, |(_, offset)| (whole.len() - offset) as u64)
+}
+
+/// Receives one batch. A batch that is not full has emptied the socket, so its readiness is
+/// cleared with it, which saves the call that would only say so.
+fn poll_receive(socket: &UdpSocket, batch: &mut Batch, cx: &mut Context<'_>) -> Poll<usize> {
+    loop {
+        if ready!(socket.poll_recv_ready(cx)).is_err() {
+            return Poll::Pending;
+        }
+        let mut count = 0;
+        let received = socket.try_io(Interest::READABLE, || {
+            count = batch.receive(socket.as_fd())?;
+            match count {
+                SLOTS => Ok(()),
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        });
+        if count > 0 {
+            return Poll::Ready(count);
+        }
+        match received {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // An ICMP message about an earlier datagram; reading it took it off the socket.
+            Err(_) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Watches the TCP connection. What a client says on it is dropped unread.
+fn poll_control(control: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Ending> {
+    loop {
+        let read = with_buffer(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut *control).poll_read(cx, &mut read))?;
+            Poll::Ready(Ok::<_, io::Error>(read.filled().len()))
+        });
+        return Poll::Ready(match ready!(read) {
+            Ok(0) => Ending::plain(CloseReason::ClientClosed),
+            Ok(_) => continue,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Ending::plain(CloseReason::ClientReset)
+            }
+            Err(error) => Ending::detailed(CloseReason::ClientError, error.to_string()),
+        });
+    }
+}
+
+/// The sockets towards destinations, one per address family, opened when first needed.
+#[derive(Debug, Default)]
+struct Outward {
+    v4: Option<UdpSocket>,
+    v6: Option<UdpSocket>,
+}
+
+impl Outward {
+    fn socket_for(&mut self, to: SocketAddr, egress: Option<IpAddr>) -> io::Result<&UdpSocket> {
+        let slot = if to.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
+        match slot {
+            Some(socket) => Ok(socket),
+            None => Ok(slot.insert(bind(local_towards(to, egress))?)),
+        }
+    }
+}
+
+/// The local address to send from towards `to`.
+fn local_towards(to: SocketAddr, egress: Option<IpAddr>) -> SocketAddr {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let local = egress.filter(|egress| egress.is_ipv4() == to.is_ipv4()).unwrap_or(any);
+    SocketAddr::new(local, 0)
+}
+
+fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind(local)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
+/// Our address towards `to`: what a socket says that is connected there.
+fn egress_towards(to: SocketAddr, egress: Option<IpAddr>) -> SocketAddr {
+    let local = local_towards(to, egress);
+    std::net::UdpSocket::bind(local)
+        .and_then(|probe| {
+            probe.connect(to)?;
+            probe.local_addr()
+        })
+        .unwrap_or(local)
+}
