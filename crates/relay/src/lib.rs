@@ -12,7 +12,7 @@
 pub mod buffer;
 pub mod pace;
 pub mod pipe;
-mod queue;
+pub mod socket;
 pub mod tcp;
 pub mod udp;
 

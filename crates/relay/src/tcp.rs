@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::buffer::{COPY_BYTES, with_buffer};
 use crate::pace::{Direction, Pace};
 use crate::pipe::{Lent, PipePool};
-use crate::queue;
+use crate::socket;
 
 /// A direction that moved this much without a pause is bulk and worth a pipe. Splicing from the
 /// first byte would cost small requests 13 to 15 % more.
@@ -79,7 +79,7 @@ pub async fn relay(
             };
             // A reset would throw away what has not left yet; then an orderly end is the
             // lesser evil.
-            if queue::unsent(other.as_fd()) == 0 {
+            if socket::unsent(other.as_fd()) == 0 {
                 reset_on_close(other);
             }
             fault.ending()
@@ -200,15 +200,16 @@ impl Relay {
     async fn cut(&mut self, session: &OpenSession) {
         let deadline = Instant::now() + LAST_ACKNOWLEDGEMENTS;
         let waiting = |ends: &Ends| {
-            queue::unacknowledged(ends.client.as_fd()) + queue::unacknowledged(ends.target.as_fd())
+            socket::unacknowledged(ends.client.as_fd())
+                + socket::unacknowledged(ends.target.as_fd())
         };
         while waiting(&self.ends) > 0 && Instant::now() < deadline {
             discard_input(&self.ends.client);
             discard_input(&self.ends.target);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        session.undo_sent(queue::unacknowledged(self.ends.target.as_fd()) as u64);
-        session.undo_received(queue::unacknowledged(self.ends.client.as_fd()) as u64);
+        session.undo_sent(socket::unacknowledged(self.ends.target.as_fd()) as u64);
+        session.undo_received(socket::unacknowledged(self.ends.client.as_fd()) as u64);
         reset_on_close(&self.ends.client);
         reset_on_close(&self.ends.target);
     }

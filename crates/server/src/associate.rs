@@ -1,0 +1,133 @@
+//! UDP ASSOCIATE: a relay address for the client, rules for every datagram (RFC 1928 §4, §7).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use rustsocks_access::acl::{Acl, Judgement, Question, Verdict};
+use rustsocks_proto::{Host, HostName, Protocol, Reply, Target};
+use rustsocks_relay::udp::{Association, ClientAddress, Gate, Refusal, Resolving, relay};
+use rustsocks_sessions::{AclOutcome, CloseReason, OpenSession};
+use tokio::net::UdpSocket;
+
+use crate::connect::bound;
+use crate::handshake::UNSPECIFIED;
+use crate::resolve::{Resolver, interleave};
+use crate::serve::{Client, outcome, part};
+use crate::server::Server;
+
+/// Serves a UDP ASSOCIATE request to its end.
+pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client, user: &str) {
+    let Client { mut stream, answer, target, .. } = client;
+    let opened = open(&stream).await;
+    let (socket, local) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            let _gone = answer.send(&mut stream, Reply::GeneralFailure, UNSPECIFIED).await;
+            session.finish(CloseReason::RelayError, Some(error.to_string().into()));
+            return part(stream).await;
+        }
+    };
+    if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(local)).await {
+        return session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+    }
+    let source = session.opening().source;
+    let gate = Rules {
+        session: &session,
+        acl: server.acl.clone(),
+        resolver: server.dialer.resolver.clone(),
+        user: user.into(),
+        allowed: AtomicBool::new(false),
+        blocked: OnceLock::new(),
+    };
+    session.relaying();
+    let association = Association {
+        control: stream,
+        relay: socket,
+        client: ClientAddress { ip: source.ip(), port: announced_port(&target, source.ip()) },
+        egress: server.settings.egress,
+        drops: &server.figures.datagrams,
+    };
+    let ending = relay(&session, association, &gate).await;
+    if let (false, Some(verdict)) = (gate.allowed.into_inner(), gate.blocked.into_inner()) {
+        session.judged(verdict);
+    }
+    session.end(ending);
+}
+
+/// The client's port, if its request tells it (RFC 1928 §7: zeros where it does not know).
+fn announced_port(target: &Target, client: IpAddr) -> Option<u16> {
+    let own = match &target.host {
+        Host::Ip(ip) => ip.is_unspecified() || ip.to_canonical() == client.to_canonical(),
+        Host::Name(_) => false,
+    };
+    (own && target.port != 0).then_some(target.port)
+}
+
+/// A socket on the address by which the client has reached us, so that it reaches this as well.
+async fn open(control: &tokio::net::TcpStream) -> io::Result<(UdpSocket, SocketAddr)> {
+    let socket = UdpSocket::bind((control.local_addr()?.ip(), 0)).await?;
+    let local = socket.local_addr()?;
+    Ok((socket, local))
+}
+
+/// The access rules for one association's datagrams.
+struct Rules<'a> {
+    session: &'a OpenSession,
+    acl: Acl,
+    resolver: Resolver,
+    user: Arc<str>,
+    allowed: AtomicBool,
+    blocked: OnceLock<AclOutcome>,
+}
+
+impl Rules<'_> {
+    /// The first allowed destination is the one that the record's verdict is about.
+    fn note(&self, verdict: &Verdict) -> Result<(), Refusal> {
+        if verdict.is_allow() {
+            if !self.allowed.swap(true, Relaxed) {
+                self.session.judged(outcome(verdict));
+            }
+            return Ok(());
+        }
+        self.blocked.get_or_init(|| outcome(verdict));
+        Err(Refusal::Blocked)
+    }
+}
+
+impl Gate for Rules<'_> {
+    fn judge(&self, target: &Target) -> Result<(), Refusal> {
+        let question = question(&self.user, target);
+        let address = match &target.host {
+            Host::Ip(ip) => Some(ip.to_canonical()),
+            Host::Name(_) => None,
+        };
+        self.note(&self.acl.permits(&question, address))
+    }
+
+    fn resolve(&self, name: HostName, port: u16) -> Resolving {
+        let target = Target { host: Host::Name(name.clone()), port };
+        if let Judgement::Block(verdict) = self.acl.judge(&question(&self.user, &target)) {
+            let refused = self.note(&verdict).err().unwrap_or(Refusal::Blocked);
+            return Box::pin(std::future::ready(Err(refused)));
+        }
+        let (acl, resolver, user) =
+            (self.acl.clone(), self.resolver.clone(), Arc::clone(&self.user));
+        Box::pin(async move {
+            let found = resolver.resolve(&name).await.map_err(|_| Refusal::Unresolved)?;
+            let question = question(&user, &target);
+            let allowed = |ip: &IpAddr| acl.judge_resolved(&question, *ip).is_allow();
+            let ip = interleave(&found).into_iter().find(allowed).ok_or(Refusal::Blocked)?;
+            Ok(SocketAddr::new(ip, port))
+        })
+    }
+
+    fn generation(&self) -> u64 {
+        self.acl.generation()
+    }
+}
+
+fn question<'a>(user: &'a str, target: &'a Target) -> Question<'a> {
+    Question { user, host: &target.host, port: target.port, protocol: Protocol::Udp }
+}

@@ -1,0 +1,200 @@
+//! BIND: open a port, tell it, wait for the peer, tell who came, relay (RFC 1928 §4, §6).
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustsocks_access::acl::{Question, Verdict};
+use rustsocks_proto::{Host, Protocol, Reply, Target};
+use rustsocks_relay::Unlimited;
+use rustsocks_relay::tcp::{Ends, relay};
+use rustsocks_sessions::{CloseReason, Ending, OpenSession, Wire};
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::connect::bound;
+use crate::dial::any_of;
+use crate::handshake::UNSPECIFIED;
+use crate::serve::{Client, outcome, part, stoppable};
+use crate::server::Server;
+
+/// How the wait for the peer ended.
+enum Arrival {
+    Peer(TcpStream, SocketAddr, Verdict),
+    Blocked(Verdict),
+    Late,
+    ClientGone,
+    Failed(io::Error),
+}
+
+/// Serves an accepted BIND request to its end.
+pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client, user: &str) {
+    let Client { mut stream, answer, target, early } = client;
+    let listener = match listen(server, &stream, &target).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            let _gone = answer.send(&mut stream, Reply::GeneralFailure, UNSPECIFIED).await;
+            session.finish(CloseReason::RelayError, Some(error.to_string().into()));
+            return part(stream).await;
+        }
+    };
+    let first = match listener.local_addr() {
+        Ok(local) => answer.send(&mut stream, Reply::Succeeded, bound(local)).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = first {
+        return session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+    }
+    let arrival = {
+        let wait = wait_for_peer(server, &listener, &stream, &target, user);
+        stoppable(&session, wait).await
+    };
+    drop(listener);
+    let (peer_stream, peer, verdict) = match arrival {
+        Ok(Arrival::Peer(peer_stream, peer, verdict)) => (peer_stream, peer, verdict),
+        refused => {
+            let (reply, ending) = refusal(&session, refused);
+            if let Some(reply) = reply {
+                let _gone = answer.send(&mut stream, reply, UNSPECIFIED).await;
+            }
+            session.end(ending);
+            return part(stream).await;
+        }
+    };
+    session.judged(outcome(&verdict));
+    let egress = peer_stream.local_addr().unwrap_or(UNSPECIFIED);
+    session.wired(Wire { dest: bound(peer), host: None, egress: bound(egress), connect: None });
+    if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(peer)).await {
+        return session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+    }
+    session.relaying();
+    let ends = Ends { client: stream, target: peer_stream };
+    let ending = relay(&session, ends, early, &mut Unlimited, &server.pipes).await;
+    session.end(ending);
+}
+
+/// What a wait without a peer means: the second reply, and how the session ends.
+fn refusal(session: &OpenSession, arrival: Result<Arrival, Ending>) -> (Option<Reply>, Ending) {
+    match arrival {
+        Err(ending) => (Some(Reply::GeneralFailure), ending),
+        Ok(Arrival::Blocked(verdict)) => {
+            session.judged(outcome(&verdict));
+            (Some(Reply::NotAllowed), CloseReason::RejectedByAcl.into())
+        }
+        Ok(Arrival::Late) => (Some(Reply::TtlExpired), CloseReason::ConnectTimeout.into()),
+        Ok(Arrival::ClientGone) => (None, CloseReason::ClientClosed.into()),
+        Ok(Arrival::Failed(error)) => {
+            let ending = Ending::detailed(CloseReason::RelayError, error.to_string());
+            (Some(Reply::GeneralFailure), ending)
+        }
+        // The caller has taken this one out.
+        Ok(Arrival::Peer(..)) => (None, CloseReason::RelayError.into()),
+    }
+}
+
+/// A listening socket that the peer can reach: on the address that faces it.
+async fn listen(server: &Server, client: &TcpStream, target: &Target) -> io::Result<TcpListener> {
+    let facing = match (server.settings.egress, &target.host) {
+        (Some(egress), _) => egress,
+        (None, Host::Ip(ip)) if !ip.is_unspecified() => {
+            let probe = tokio::net::UdpSocket::bind((any_of(*ip), 0)).await?;
+            probe.connect((*ip, target.port.max(1))).await?;
+            probe.local_addr()?.ip()
+        }
+        _ => client.local_addr()?.ip(),
+    };
+    let listener = TcpListener::bind((facing, 0)).await?;
+    socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
+    Ok(listener)
+}
+
+/// Waits for the peer that the client announced, for as long as the client stays and the limit
+/// allows.
+async fn wait_for_peer(
+    server: &Server,
+    listener: &TcpListener,
+    client: &TcpStream,
+    target: &Target,
+    user: &str,
+) -> Arrival {
+    let limit = server.settings.bind_timeout.unwrap_or(Duration::MAX);
+    tokio::select! {
+        arrival = accept_announced(server, listener, target, user) => arrival,
+        () = gone(client) => Arrival::ClientGone,
+        () = tokio::time::sleep(limit) => Arrival::Late,
+    }
+}
+
+/// Accepts the first connection from the announced address; others are strangers and closed.
+async fn accept_announced(
+    server: &Server,
+    listener: &TcpListener,
+    target: &Target,
+    user: &str,
+) -> Arrival {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => return Arrival::Failed(error),
+        };
+        let ip = peer.ip().to_canonical();
+        let announced = match &target.host {
+            Host::Ip(expected) => expected.is_unspecified() || expected.to_canonical() == ip,
+            Host::Name(_) => true,
+        };
+        if !announced {
+            continue;
+        }
+        let host = Host::Ip(ip);
+        let question = Question { user, host: &host, port: peer.port(), protocol: Protocol::Tcp };
+        let verdict = server.acl.permits(&question, Some(ip));
+        return match verdict.is_allow() {
+            true => Arrival::Peer(stream, peer, verdict),
+            false => Arrival::Blocked(verdict),
+        };
+    }
+}
+
+/// Resolves when the client ends its connection; never once it has sent something, which then
+/// waits for the relay.
+async fn gone(client: &TcpStream) {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    loop {
+        if client.readable().await.is_err() {
+            return;
+        }
+        let peeked =
+            client.try_io(Interest::READABLE, || socket2::SockRef::from(client).peek(&mut byte));
+        match peeked {
+            Ok(0) => return,
+            Ok(_) => std::future::pending().await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_and_one_that_speaks_early_is_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connect = || async {
+            let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (ours, _) = listener.accept().await.unwrap();
+            (theirs, ours)
+        };
+        let (theirs, ours) = connect().await;
+        drop(theirs);
+        gone(&ours).await;
+
+        let (theirs, ours) = connect().await;
+        theirs.writable().await.unwrap();
+        theirs.try_write(b"early").unwrap();
+        ours.readable().await.unwrap();
+        let waited = tokio::time::timeout(Duration::from_millis(20), gone(&ours)).await;
+        assert!(waited.is_err());
+    }
+}

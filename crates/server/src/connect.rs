@@ -1,0 +1,69 @@
+//! CONNECT: dial, answer, relay (RFC 1928 §4, §6).
+
+use std::net::{IpAddr, SocketAddr};
+
+use rustsocks_access::acl::Question;
+use rustsocks_proto::{Protocol, Reply};
+use rustsocks_relay::Unlimited;
+use rustsocks_relay::tcp::{Ends, relay};
+use rustsocks_sessions::{CloseReason, OpenSession, Wire};
+use tokio::time::Instant;
+
+use crate::dial::{DialError, Dialled};
+use crate::handshake::UNSPECIFIED;
+use crate::notice::Notice;
+use crate::serve::{Client, outcome, part, stoppable};
+use crate::server::Server;
+
+/// Serves an accepted CONNECT request to its end.
+pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client, user: &str) {
+    let Client { mut stream, answer, target, early } = client;
+    let started = Instant::now();
+    let judge = |address: IpAddr| {
+        let question =
+            Question { user, host: &target.host, port: target.port, protocol: Protocol::Tcp };
+        server.acl.judge_resolved(&question, address)
+    };
+    let dialled = {
+        let dial = server.dialer.dial(&target, &judge);
+        stoppable(&session, tokio::time::timeout(server.settings.connect_timeout, dial)).await
+    };
+    let dialled = match dialled {
+        Ok(Ok(dialled)) => dialled,
+        Ok(Err(_late)) => Err(DialError::TimedOut),
+        Err(ending) => {
+            let _gone = answer.send(&mut stream, Reply::GeneralFailure, UNSPECIFIED).await;
+            session.end(ending);
+            return part(stream).await;
+        }
+    };
+    let Dialled { stream: outgoing, peer, egress, verdict } = match dialled {
+        Ok(dialled) => dialled,
+        Err(error) => {
+            if let DialError::Blocked(verdict) = &error {
+                session.judged(outcome(verdict));
+            } else {
+                let reason = error.reason();
+                (server.notices)(Notice::UpstreamFailed { target, reason });
+            }
+            let _gone = answer.send(&mut stream, error.reply(), UNSPECIFIED).await;
+            session.finish(error.reason(), error.detail());
+            return part(stream).await;
+        }
+    };
+    session.judged(outcome(&verdict));
+    let connect = Some(started.elapsed());
+    session.wired(Wire { dest: peer, host: None, egress, connect });
+    if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(egress)).await {
+        return session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+    }
+    session.relaying();
+    let ends = Ends { client: stream, target: outgoing };
+    let ending = relay(&session, ends, early, &mut Unlimited, &server.pipes).await;
+    session.end(ending);
+}
+
+/// The address that a reply tells: ours, in the family that it really is.
+pub(crate) fn bound(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
