@@ -5,6 +5,8 @@
 mod authenticator;
 mod credential;
 mod table;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 pub use authenticator::{AuthError, AuthOutcome, Authenticator};

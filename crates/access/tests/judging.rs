@@ -1,5 +1,7 @@
 //! The order among rules, and where names and addresses meet.
 
+#![expect(clippy::unwrap_used, reason = "a broken fixture fails the test, as it should")]
+
 use std::net::IpAddr;
 use std::path::Path;
 

@@ -120,6 +120,18 @@ impl Authenticator {
         self.shared.hash_runs.load(Ordering::Relaxed)
     }
 
+    /// Keeps every core busy, so that no hash can run until the permit is dropped.
+    #[cfg(test)]
+    pub(super) fn occupy_cores(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let free = u32::try_from(self.shared.cores.available_permits()).unwrap();
+        Arc::clone(&self.shared.cores).try_acquire_many_owned(free).unwrap()
+    }
+
+    #[cfg(test)]
+    pub(super) fn checks_in_flight(&self) -> usize {
+        self.shared.table.load().checks_in_flight()
+    }
+
     /// Checks a name and a password as they came over the wire, from a client at `source`.
     ///
     /// A name that is not UTF-8 is nobody's and is refused like any unknown one. Cancel safe: a
@@ -137,7 +149,13 @@ impl Authenticator {
             Lookup::Wrong => None,
             Lookup::Verify { hash, user } => {
                 let check = table.join(fingerprint);
-                let run = || shared.run_hash(hash, password, source);
+                let run = async || {
+                    // Asked again: an equal check may have been done since, and been cleared away.
+                    match table.is_verified(&fingerprint) {
+                        true => Ok(true),
+                        false => shared.run_hash(hash, password, source).await,
+                    }
+                };
                 let Ok(&right) = check.cell.get_or_try_init(run).await else {
                     return AuthOutcome::Throttled;
                 };

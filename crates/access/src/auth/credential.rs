@@ -3,6 +3,7 @@
 //! Checked when the configuration is read, so that no broken hash is met at a login.
 
 use std::fmt;
+use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordHasher};
@@ -27,7 +28,7 @@ pub struct Credential {
 
 pub(super) enum Proof {
     Plaintext(SecretString),
-    Hash(PasswordHash),
+    Hash(Arc<PasswordHash>),
 }
 
 /// Why a user cannot be configured like this. Never quotes the password or its hash.
@@ -91,7 +92,7 @@ impl Credential {
         if params.m_cost() > MEMORY_KIB_MAX || params.t_cost() > PASSES_MAX {
             return Err(CredentialError::Cost);
         }
-        Ok(Self { user, proof: Proof::Hash(hash) })
+        Ok(Self { user, proof: Proof::Hash(Arc::new(hash)) })
     }
 
     /// The user's name.

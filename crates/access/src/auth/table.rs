@@ -88,7 +88,6 @@ impl UserTable {
                 StoredProof::Plaintext(self.fingerprint(name, password))
             }
             Proof::Hash(hash) => {
-                let hash = Arc::new(hash);
                 self.hashes.push(Arc::clone(&hash));
                 StoredProof::Hash(hash)
             }
@@ -154,6 +153,10 @@ impl UserTable {
         ]);
         let index = pick.checked_rem(self.hashes.len() as u64)?;
         self.hashes.get(usize::try_from(index).ok()?).cloned()
+    }
+
+    pub(super) fn is_verified(&self, fingerprint: &Fingerprint) -> bool {
+        self.verified.contains_key(fingerprint)
     }
 
     pub(super) fn remember(&self, fingerprint: Fingerprint, user: UserName) {
