@@ -2,7 +2,7 @@
 //!
 //! Turns text into checked [`Rule`]s or one [`Fault`] with its line; judges nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -98,7 +98,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Parsed, AclError> {
         return Err(Box::new(fault).into());
     }
     let file = deserialize(text, path)?;
-    let reader = Reader { text, path };
+    let reader = Reader::new(text, path);
     let groups = file
         .groups
         .iter()
@@ -157,9 +157,22 @@ fn key_of(path: &KeyPath) -> String {
 struct Reader<'a> {
     text: &'a str,
     path: &'a Path,
+    /// Where each line begins: counting from the top for each rule would be quadratic.
+    line_starts: Vec<usize>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, path: &'a Path) -> Self {
+        let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        Self { text, path, line_starts }
+    }
+
+    /// The line of a byte of the text, counted from 1.
+    fn line_at(&self, byte: usize) -> usize {
+        self.line_starts.partition_point(|&start| start <= byte)
+    }
+
     fn rules(&self, written: &[Spanned<FileRule>], owner: &str) -> Vec<Arc<Rule>> {
         let rules = written.iter().enumerate();
         rules.map(|(index, rule)| self.rule(rule, format!("{owner}.rules[{index}]"))).collect()
@@ -178,7 +191,7 @@ impl Reader<'_> {
                 .and_then(|all| all.reduce(Protocols::union))
                 .unwrap_or(Protocols::Both),
             priority: rule.priority.as_ref().map_or(Priority::DEFAULT, |priority| priority.0).0,
-            line: Fault::at(self.text, self.path, written.span()).line,
+            line: self.line_at(written.span().start),
             place,
         })
     }
@@ -190,14 +203,14 @@ impl Reader<'_> {
         let users: Vec<&Spanned<String>> = file.users.iter().map(|user| &user.username).collect();
         self.check_unique(&groups, "groups", "name")?;
         self.check_unique(&users, "users", "username")?;
+        let known: HashSet<&str> = groups.iter().map(|group| group.get_ref().as_str()).collect();
         for (index, user) in file.users.iter().enumerate() {
             for (position, name) in user.groups.iter().enumerate() {
-                if groups.iter().any(|group| group.get_ref() == name.get_ref()) {
+                if known.contains(name.get_ref().as_str()) {
                     continue;
                 }
                 let key = format!("users[{index}].groups[{position}]");
-                let known = groups.iter().map(|group| group.get_ref().as_str());
-                let remedy = match nearest(name.get_ref(), known) {
+                let remedy = match nearest(name.get_ref(), known.iter().copied()) {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => format!("add a [[groups]] with name = \"{}\"", name.get_ref()),
                 };
@@ -289,7 +302,7 @@ fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'
     known
         .map(|name| (strsim::damerau_levenshtein(written, name), name))
         .filter(|&(distance, name)| distance <= (name.chars().count() / 3).max(1))
-        .min_by_key(|&(distance, _)| distance)
+        .min()
         .map(|(_, name)| name)
 }
 
