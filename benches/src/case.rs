@@ -62,14 +62,16 @@ impl Case {
     /// What it is, for a reader.
     pub(crate) fn title(self) -> String {
         match self {
-            Self::Bulk { flow: Flow::Down, streams } => format!("bulk download, {streams} streams"),
-            Self::Bulk { flow: Flow::Up, streams } => format!("bulk upload, {streams} streams"),
+            Self::Bulk { flow: Flow::Down, streams } => {
+                format!("bulk download, streams: {streams}")
+            }
+            Self::Bulk { flow: Flow::Up, streams } => format!("bulk upload, streams: {streams}"),
             Self::Short => "short connections, 32 workers".to_owned(),
             Self::Exchange { connections } => {
-                format!("request–response, 64 B each way, {connections} connections")
+                format!("request–response, 64 B each way, connections: {connections}")
             }
             Self::Datagrams => "UDP, 512 B there and back".to_owned(),
-            Self::Idle => "idle sessions, 8 000 and 10 000".to_owned(),
+            Self::Idle => "idle sessions: memory each at 8 000, in all at up to 10 000".to_owned(),
         }
     }
 
@@ -126,6 +128,9 @@ impl fmt::Display for Case {
         }
     }
 }
+
+/// So many idle sessions must be held for their memory to be judged.
+pub(crate) const IDLE_HELD: usize = idle::FOR_EACH;
 
 /// A moment: what was done and spent until then.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::case::{Case, Flow};
+use crate::case::{Case, Flow, IDLE_HELD};
 use crate::metric::{Better, Metric};
 use crate::peer::Peer;
 use crate::run::{Outcome, Plan};
@@ -148,10 +148,101 @@ fn judge_one(goal: &Goal, plan: &Plan, outcome: &Outcome) -> Judged {
         Bound::AtMost(bound) => (format!("≤ {bound}{whom}"), figure.map(|figure| figure <= bound)),
         Bound::AtLeast(bound) => (format!("≥ {bound}{whom}"), figure.map(|figure| figure >= bound)),
     };
-    let standing = match reached {
+    // A few sessions share the process' fixed costs among too few.
+    let enough = goal.case != Case::Idle
+        || outcome
+            .summary(goal.case, subject, Metric::Held)
+            .is_some_and(|held| held.min >= IDLE_HELD as f64);
+    let standing = match reached.filter(|_| enough) {
         Some(true) => Standing::Reached,
         Some(false) => Standing::NotReached,
         None => Standing::NoFigure,
     };
     Judged { case: goal.case.to_string(), metric: goal.metric, wanted, figure, standing }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::case::Setting;
+    use crate::metric::Figure;
+    use crate::peer::Kind;
+
+    fn plan(cases: &[Case], peers: &[&str]) -> Plan {
+        let second = Duration::from_secs(1);
+        Plan {
+            peers: peers
+                .iter()
+                .map(|name| Peer {
+                    name: (*name).to_owned(),
+                    kind: if *name == "relay" {
+                        Kind::Relay
+                    } else {
+                        Kind::Command("{port}".to_owned())
+                    },
+                })
+                .collect(),
+            cases: cases.to_vec(),
+            rounds: 1,
+            setting: Setting { window: second, warm_up: second, idle_limit: second },
+            subject: "rustsocks".to_owned(),
+        }
+    }
+
+    fn standing(judged: &[Judged], metric: Metric, wanted: &str) -> Standing {
+        judged
+            .iter()
+            .find(|goal| goal.metric == metric && goal.wanted.contains(wanted))
+            .expect("the goal is in the list")
+            .standing
+    }
+
+    #[test]
+    fn a_goal_is_judged_against_the_peer_it_names_or_the_best_one() {
+        let peers = ["relay", "rustsocks", OFF, "dante", "microsocks"];
+        let mut outcome = Outcome::default();
+        for (peer, rate, cost) in [
+            ("relay", 900.0, 1.0),
+            ("rustsocks", 120.0, 8.0),
+            (OFF, 500.0, 7.5),
+            ("dante", 50.0, 30.0),
+            ("microsocks", 100.0, 10.0),
+        ] {
+            let figures = vec![
+                Figure::new(Metric::PerSecond, rate),
+                Figure::new(Metric::CpuMicrosEach, cost),
+            ];
+            outcome.note(Case::Short, peer, Ok(figures));
+        }
+        let judged = judge(&plan(&[Case::Short], &peers), &outcome);
+        assert_eq!(judged.len(), 3);
+        assert_eq!(standing(&judged, Metric::CpuMicrosEach, "microsocks"), Standing::Reached);
+        assert_eq!(
+            standing(&judged, Metric::PerSecond, "best SOCKS peer (microsocks)"),
+            Standing::Reached
+        );
+        assert_eq!(standing(&judged, Metric::CpuMicrosEach, OFF), Standing::Reached);
+
+        outcome.note(Case::Short, "rustsocks", Ok(vec![Figure::new(Metric::PerSecond, 1.0)]));
+        outcome.note(Case::Short, "microsocks", Ok(vec![Figure::new(Metric::PerSecond, 100.0)]));
+        let judged = judge(&plan(&[Case::Short], &peers), &outcome);
+        assert_eq!(standing(&judged, Metric::PerSecond, "microsocks"), Standing::NotReached);
+    }
+
+    #[test]
+    fn without_the_peer_or_enough_sessions_there_is_no_verdict() {
+        let mut outcome = Outcome::default();
+        outcome.note(Case::Short, "rustsocks", Ok(vec![Figure::new(Metric::PerSecond, 1.0)]));
+        let idle = |held| vec![Figure::new(Metric::KibEach, 2.0), Figure::new(Metric::Held, held)];
+        outcome.note(Case::Idle, "rustsocks", Ok(idle(100.0)));
+        let plan = plan(&[Case::Short, Case::Idle], &["rustsocks"]);
+        let judged = judge(&plan, &outcome);
+        assert!(judged.iter().all(|goal| goal.standing == Standing::NoFigure), "{judged:?}");
+
+        let mut outcome = Outcome::default();
+        outcome.note(Case::Idle, "rustsocks", Ok(idle(9_000.0)));
+        assert_eq!(standing(&judge(&plan, &outcome), Metric::KibEach, "4"), Standing::Reached);
+    }
 }

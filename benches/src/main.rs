@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     }
     let plan = arguments.plan()?;
     let roster = Arc::new(Roster::new()?);
-    roster::end_all_on_signal(Arc::clone(&roster))?;
+    roster::end_all_on_signal(&roster)?;
 
     let outcome = run::run(&plan, &roster);
     let report = Report::new(&plan, outcome);

@@ -10,8 +10,10 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::time::Instant;
 
 use crate::peer::process::Process;
 use crate::roster::Roster;
@@ -20,6 +22,9 @@ use crate::way::Way;
 
 /// Port 0 is asked for and given up again before the peer takes it, so it may be lost meanwhile.
 const ATTEMPTS: usize = 3;
+
+/// A peer whose port is taken says so within this time.
+const SOON: Duration = Duration::from_secs(3);
 
 /// What carries the load.
 #[derive(Clone, Debug)]
@@ -93,10 +98,12 @@ impl Peer {
         if matches!(self.kind, Kind::Direct) {
             return Ok(Running { way: Way::Straight, process: None });
         }
+        let began = Instant::now();
         let mut attempt = 1;
         loop {
             match self.start_once(targets, roster) {
-                Err(error) if attempt == ATTEMPTS => return Err(error),
+                // A peer that took its time did not fail for want of a port.
+                Err(error) if attempt == ATTEMPTS || began.elapsed() > SOON => return Err(error),
                 Err(_) => attempt += 1,
                 Ok(running) => return Ok(running),
             }

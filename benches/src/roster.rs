@@ -1,10 +1,12 @@
 //! The processes that this run started and the folder it works in. Whatever happens, exactly
 //! these are ended, by process group, and the folder is removed.
 
+use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Child;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -40,14 +42,22 @@ impl Roster {
         self.folder.path()
     }
 
-    /// Notes a process that leads a group of its own.
-    pub(crate) fn add(&self, leader: Pid) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(leader);
+    /// Starts a process as the leader of a group of its own.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<(Child, Tree)> {
+        // Held while starting, so that nobody is started behind the back of `kill_all`.
+        let mut running = self.running();
+        let child = command.process_group(0).spawn()?;
+        let leader = id_of(&child)?;
+        running.push(leader);
+        Ok((child, Tree::of(leader)))
     }
 
     /// Ends `child` with its whole group: first asks, then kills.
     pub(crate) fn end(&self, child: &mut Child) {
-        let Some(leader) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
+        let Ok(leader) = id_of(child) else { return };
         let tree = Tree::of(leader);
         // The child is waited for last: until then its id, and so that of the group, stays its own.
         let _ = kill_process_group(leader, Signal::TERM);
@@ -56,28 +66,42 @@ impl Roster {
             thread::sleep(Duration::from_millis(5));
         }
         let _ = kill_process_group(leader, Signal::KILL);
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).retain(|pid| *pid != leader);
+        self.running().retain(|pid| *pid != leader);
         let _ = child.wait();
     }
 
-    fn kill_all(&self) {
-        for leader in self.running.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+    /// Kills everybody and removes the folder. As long as the guard lives nobody can be started.
+    fn kill_all(&self) -> MutexGuard<'_, Vec<Pid>> {
+        let mut running = self.running();
+        for leader in running.drain(..) {
             let _ = kill_process_group(leader, Signal::KILL);
         }
+        let _ = fs::remove_dir_all(self.folder());
+        running
     }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Pid>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn id_of(child: &Child) -> io::Result<Pid> {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    id.ok_or_else(|| io::Error::other("an impossible process id"))
 }
 
 /// From now on SIGINT and SIGTERM end this process only after everybody on the roster.
 ///
 /// # Errors
 /// When the signals cannot be watched.
-pub(crate) fn end_all_on_signal(roster: Arc<Roster>) -> io::Result<()> {
+pub(crate) fn end_all_on_signal(roster: &Arc<Roster>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
         let _guard = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
-    // Not joined: it lives as long as the process.
+    // The roster must go when `main` returns, folder and all; this thread stays until then.
+    let roster = Arc::downgrade(roster);
     thread::spawn(move || {
         runtime.block_on(async {
             tokio::select! {
@@ -85,8 +109,8 @@ pub(crate) fn end_all_on_signal(roster: Arc<Roster>) -> io::Result<()> {
                 _ = terminate.recv() => {}
             }
         });
-        roster.kill_all();
-        let _ = std::fs::remove_dir_all(roster.folder());
+        let roster = roster.upgrade();
+        let _guard = roster.as_ref().map(|roster| roster.kill_all());
         std::process::exit(130);
     });
     Ok(())

@@ -36,7 +36,8 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn note(&mut self, case: Case, peer: &str, result: Result<Vec<Figure>, String>) {
+    /// Adds what a peer did in its next round.
+    pub(crate) fn note(&mut self, case: Case, peer: &str, result: Result<Vec<Figure>, String>) {
         self.rounds.entry((case, peer.to_owned())).or_default().push(result);
     }
 

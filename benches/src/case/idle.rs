@@ -20,7 +20,7 @@ use crate::source;
 use crate::target::answer::{AnswerTarget, REQUEST_BYTES};
 
 /// The share of each session is taken at this many,
-const FOR_EACH: usize = 8_000;
+pub(super) const FOR_EACH: usize = 8_000;
 
 /// and the whole at this many.
 const IN_ALL: usize = 10_000;
@@ -29,7 +29,7 @@ const IN_ALL: usize = 10_000;
 const OPENERS: usize = 8;
 
 /// Descriptors left for everything but sessions.
-const RESERVE: u64 = 512;
+const RESERVE: u64 = 128;
 
 pub(super) fn measure(
     peer: &Peer,

@@ -2,14 +2,12 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddrV4, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rustix::process::Pid;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -43,20 +41,15 @@ impl Process {
         roster: Arc<Roster>,
     ) -> anyhow::Result<Self> {
         let output = File::create(folder.path().join("output"))?;
-        let child = command
+        command
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
-            .stderr(output)
-            .process_group(0)
-            .spawn()
+            .stderr(output);
+        let (child, tree) = roster
+            .spawn(&mut command)
             .with_context(|| format!("running {}", command.get_program().display()))?;
-        let leader = i32::try_from(child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("an impossible process id")?;
-        roster.add(leader);
-        Ok(Self { child, tree: Tree::of(leader), folder, roster })
+        Ok(Self { child, tree, folder, roster })
     }
 
     /// Waits until connections to `address` are taken.

@@ -180,3 +180,65 @@ fn accept(listener: &TcpListener, lanes: &Lanes, stop: &AtomicBool) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    /// Carries one download through `carry`, which gets each piece of it and its offset.
+    fn download(carry: impl Fn(u64, &mut Vec<u8>) + Sync) -> anyhow::Result<()> {
+        let lanes = Arc::new(Lanes::new(1));
+        let target = BulkTarget::start(Arc::clone(&lanes)).unwrap();
+        let middle = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = middle.local_addr().unwrap();
+        thread::scope(|scope| {
+            let client = scope.spawn(|| lanes.client(TcpStream::connect(address)?, 0, Flow::Down));
+            let (mut client_side, _) = middle.accept().unwrap();
+            let mut target_side = TcpStream::connect(target.address()).unwrap();
+            let mut wish = [0; 2];
+            client_side.read_exact(&mut wish).unwrap();
+            target_side.write_all(&wish).unwrap();
+            let mut offset = 0;
+            let mut buffer = vec![0; 50_000];
+            loop {
+                let count = target_side.read(&mut buffer).unwrap();
+                if count == 0 {
+                    break;
+                }
+                let mut piece = buffer[..count].to_vec();
+                carry(offset, &mut piece);
+                client_side.write_all(&piece).unwrap();
+                offset += count as u64;
+                if lanes.lanes[0].sent.load(Relaxed) > 4_000_000 {
+                    lanes.stop();
+                }
+            }
+            client_side.shutdown(Shutdown::Write).unwrap();
+            client.join().unwrap().unwrap();
+        });
+        drop(target);
+        assert!(lanes.received() > 1_000_000);
+        lanes.verify()
+    }
+
+    #[test]
+    fn a_faithful_carrier_passes() {
+        download(|_, _| {}).unwrap();
+    }
+
+    #[test]
+    fn a_lost_byte_is_noticed() {
+        let error =
+            download(|offset, piece| piece.truncate(piece.len() - usize::from(offset == 0)))
+                .unwrap_err();
+        assert!(error.to_string().contains("arrived"), "{error}");
+    }
+
+    #[test]
+    fn altered_bytes_are_noticed() {
+        let error = download(|_, piece| piece.iter_mut().for_each(|byte| *byte ^= 1)).unwrap_err();
+        assert!(error.to_string().contains("differ"), "{error}");
+    }
+}
