@@ -1,1 +1,28 @@
-//! (front page to come)
+//! Durable history: the stores, the recorder that fills them, and retention.
+//!
+//! This is the only crate with SQL. A [`Store`] keeps records and finds them again; the
+//! [`Recorder`] takes sessions whose state changed from the outbox and saves them in batches,
+//! one transaction each, until the store has taken them.
+//!
+//! A batch that fails is kept and tried again; nothing is given up while the process lives.
+//! Writes are upserts by session id that never go backwards, so trying again is always safe.
+//! What waits lives in memory: there is no journal on disk yet, and `kill -9` loses it.
+
+pub mod filter;
+pub mod memory;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+pub mod recorder;
+pub mod retention;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod store;
+pub mod time;
+
+pub use filter::{Cursor, Direction, Filter, Page, Paging, Sort, SortKey};
+pub use memory::MemoryStore;
+pub use recorder::{Figures, Flusher, Recorder, RecorderOptions, Report, StoreNotice};
+pub use retention::Retention;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteOptions, SqliteStore};
+pub use store::{Store, StoreError};

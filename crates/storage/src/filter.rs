@@ -1,0 +1,274 @@
+//! What to look for in the history, in which order, and which part of it.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustsocks_proto::Protocol;
+use rustsocks_sessions::clock::millis;
+use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
+
+/// Conditions that a record must all meet; an absent one is met by every record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The user's name.
+    pub user: Option<String>,
+    /// What became of it. Absent means every ended session.
+    pub status: Option<Status>,
+    /// The transport.
+    pub protocol: Option<Protocol>,
+    /// The requested name, in any case, or the address.
+    pub dest: Option<String>,
+    /// The address really connected.
+    pub dest_ip: Option<String>,
+    /// The client's address.
+    pub source_ip: Option<IpAddr>,
+    /// Our address of the outgoing connection.
+    pub egress_ip: Option<IpAddr>,
+    /// Our port of the outgoing connection.
+    pub egress_port: Option<u16>,
+    /// An instant at which the session was running.
+    pub at: Option<Timestamp>,
+    /// Why it ended.
+    pub close_reason: Option<CloseReason>,
+    /// Started at this time or later.
+    pub start_after: Option<Timestamp>,
+    /// Started before this time.
+    pub start_before: Option<Timestamp>,
+    /// At least so many bytes, both directions together.
+    pub min_bytes: Option<u64>,
+    /// Lasted at least so long.
+    pub min_duration: Option<Duration>,
+}
+
+impl Filter {
+    /// Whether a record meets every condition.
+    pub fn matches(&self, record: &Record) -> bool {
+        fn met<T>(wish: &Option<T>, holds: impl FnOnce(&T) -> bool) -> bool {
+            wish.as_ref().is_none_or(holds)
+        }
+        let ended = record.status != Status::Active;
+        let running_at = |at: &Timestamp| {
+            cut(record.start_time) <= cut(*at)
+                && record.end_time.is_none_or(|end| cut(end) >= cut(*at))
+        };
+        self.status.map_or(ended, |status| record.status == status)
+            && met(&self.user, |user| **user == *record.user)
+            && met(&self.protocol, |protocol| *protocol == record.protocol)
+            && met(&self.dest, |dest| {
+                let host = record.dest_host.as_deref();
+                host.is_some_and(|host| host.eq_ignore_ascii_case(dest))
+                    || **dest == *record.dest_ip
+            })
+            && met(&self.dest_ip, |ip| **ip == *record.dest_ip)
+            && met(&self.source_ip, |ip| *ip == record.source_ip)
+            && met(&self.egress_ip, |ip| Some(*ip) == record.egress_ip)
+            && met(&self.egress_port, |port| Some(*port) == record.egress_port)
+            && met(&self.at, running_at)
+            && met(&self.close_reason, |reason| Some(*reason) == record.close_reason)
+            && met(&self.start_after, |time| cut(record.start_time) >= cut(*time))
+            && met(&self.start_before, |time| cut(record.start_time) < cut(*time))
+            && met(&self.min_bytes, |least| record.bytes_sent + record.bytes_received >= *least)
+            && met(&self.min_duration, |least| {
+                record.duration.is_some_and(|duration| millis(duration) >= millis(*least))
+            })
+    }
+}
+
+/// A time as it is stored: whole milliseconds.
+fn cut(time: Timestamp) -> i64 {
+    time.as_millisecond()
+}
+
+/// What to sort by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortKey {
+    /// When it ended; records of running sessions come as the oldest.
+    #[default]
+    EndTime,
+    /// When it started.
+    StartTime,
+    /// How long it lasted.
+    Duration,
+    /// Bytes to the destination.
+    BytesSent,
+    /// Bytes from the destination.
+    BytesReceived,
+    /// Bytes of both directions.
+    Bytes,
+    /// The user's name.
+    User,
+}
+
+impl SortKey {
+    /// Every key.
+    pub const ALL: [Self; 7] = [
+        Self::EndTime,
+        Self::StartTime,
+        Self::Duration,
+        Self::BytesSent,
+        Self::BytesReceived,
+        Self::Bytes,
+        Self::User,
+    ];
+
+    /// The name by which it is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EndTime => "end_time",
+            Self::StartTime => "start_time",
+            Self::Duration => "duration",
+            Self::BytesSent => "bytes_sent",
+            Self::BytesReceived => "bytes_received",
+            Self::Bytes => "bytes",
+            Self::User => "user",
+        }
+    }
+
+    /// The key with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.name() == name)
+    }
+}
+
+/// Which end comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// The smallest or oldest.
+    Ascending,
+    /// The largest or newest.
+    #[default]
+    Descending,
+}
+
+/// The order of a history; equal keys are told apart by session id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sort {
+    /// What to sort by.
+    pub key: SortKey,
+    /// Which end comes first.
+    pub direction: Direction,
+}
+
+impl Sort {
+    /// Compares two records in this order.
+    pub fn compare(&self, left: &Record, right: &Record) -> Ordering {
+        let total = |record: &Record| record.bytes_sent + record.bytes_received;
+        let by_key = match self.key {
+            SortKey::EndTime => left.end_time.map(cut).cmp(&right.end_time.map(cut)),
+            SortKey::StartTime => cut(left.start_time).cmp(&cut(right.start_time)),
+            SortKey::Duration => left.duration.map(millis).cmp(&right.duration.map(millis)),
+            SortKey::BytesSent => left.bytes_sent.cmp(&right.bytes_sent),
+            SortKey::BytesReceived => left.bytes_received.cmp(&right.bytes_received),
+            SortKey::Bytes => total(left).cmp(&total(right)),
+            SortKey::User => left.user.cmp(&right.user),
+        };
+        let order = by_key.then(left.session_id.cmp(&right.session_id));
+        match self.direction {
+            Direction::Ascending => order,
+            Direction::Descending => order.reverse(),
+        }
+    }
+}
+
+/// A place in the history ordered by end time and id; everything older comes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The end of the last record seen, in milliseconds since 1970.
+    pub end_millis: i64,
+    /// Its id.
+    pub session_id: SessionId,
+}
+
+impl Cursor {
+    /// The place right behind a record; none for a running session.
+    pub fn behind(record: &Record) -> Option<Self> {
+        let end_millis = cut(record.end_time?);
+        Some(Self { end_millis, session_id: record.session_id })
+    }
+
+    /// Whether a record comes after this place.
+    pub fn is_before(&self, record: &Record) -> bool {
+        record
+            .end_time
+            .is_some_and(|end| (cut(end), record.session_id) < (self.end_millis, self.session_id))
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.end_millis, self.session_id)
+    }
+}
+
+/// A text that is no cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of an earlier answer")]
+pub struct BadCursor;
+
+impl FromStr for Cursor {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Self, BadCursor> {
+        let (millis, id) = text.split_once('_').ok_or(BadCursor)?;
+        let end_millis = millis.parse().map_err(|_| BadCursor)?;
+        Timestamp::from_millisecond(end_millis).map_err(|_| BadCursor)?;
+        Ok(Self { end_millis, session_id: id.parse().map_err(|_| BadCursor)? })
+    }
+}
+
+/// Which part of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// The page of this number, counted from 0.
+    Page(u64),
+    /// What comes behind this place; for the default order alone.
+    Behind(Cursor),
+}
+
+/// A part of the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The records.
+    pub records: Vec<Record>,
+    /// How many records the filter finds in all.
+    pub total: u64,
+    /// The place behind the last record, where there may be more and the order is the default.
+    pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// A page of at most `size` records from one that may hold one more.
+    pub(crate) fn new(mut records: Vec<Record>, size: usize, total: u64, sort: Sort) -> Self {
+        let more = records.len() > size;
+        records.truncate(size);
+        let next = match more && sort == Sort::default() {
+            true => records.last().and_then(Cursor::behind),
+            false => None,
+        };
+        Self { records, total, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nonsense_is_refused() {
+        let text = "1790000000123_01a209d1-312c-7766-9078-e3ca9fe9a20f";
+        assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
+        for bad in [
+            "",
+            "_",
+            "1_",
+            "x_01a209d1-312c-7766-9078-e3ca9fe9a20f",
+            "9223372036854775807_01a209d1-312c-7766-9078-e3ca9fe9a20f",
+        ] {
+            assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
+        }
+    }
+}

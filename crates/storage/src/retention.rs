@@ -1,0 +1,60 @@
+//! Forgetting what is older than the operator wants to keep, in steps that hold nobody up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustsocks_sessions::Clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// Rows per step. A step of this size holds the write lock for a few milliseconds.
+const STEP: usize = 500;
+
+/// The pause between steps, in which the recorder gets the write lock.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Deletes old records at the start and at every interval.
+#[derive(Debug)]
+pub struct Retention {
+    /// How long records are kept after their session's end; none keeps them for ever.
+    pub keep: Option<Duration>,
+    /// How often to look.
+    pub interval: Duration,
+}
+
+impl Retention {
+    /// Runs until `stop` is cancelled.
+    pub async fn run(self, store: Arc<Store>, clock: Clock, stop: CancellationToken) {
+        let Some(keep) = self.keep else { return };
+        let work = async {
+            loop {
+                if let Ok(before) = clock.now().wall.checked_sub(keep) {
+                    let expired = expire_all(&store, before).await;
+                    if expired > 0 {
+                        tracing::info!(expired, "deleted records older than the retention time");
+                    }
+                }
+                tokio::time::sleep(self.interval).await;
+            }
+        };
+        stop.run_until_cancelled(work).await;
+    }
+}
+
+/// Deletes every record that ended before a time; stops at the first error, to be tried again
+/// at the next interval.
+async fn expire_all(store: &Store, before: jiff::Timestamp) -> u64 {
+    let mut expired = 0;
+    loop {
+        match store.expire(before, STEP).await {
+            Ok(0) => return expired,
+            Ok(count) => expired += count,
+            Err(error) => {
+                tracing::warn!(%error, "old records could not be deleted; trying again later");
+                return expired;
+            }
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+}

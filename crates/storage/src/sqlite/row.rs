@@ -1,0 +1,128 @@
+//! A row of the table, read back as a record.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustsocks_proto::{Command, Protocol};
+use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::StoreError;
+use crate::time;
+
+/// The columns that [`record`] reads.
+pub(super) const SELECT: &str = "SELECT session_id, user, start_time, end_time, duration_secs, \
+     source_ip, source_port, dest_ip, dest_port, protocol, bytes_sent, bytes_received, \
+     packets_sent, packets_received, status, close_reason, acl_rule_matched, acl_decision, \
+     dest_host, egress_ip, egress_port, command, duration_ms, connect_ms, close_detail, node_id, \
+     updated_at FROM sessions";
+
+/// Reads columns of one row; what no version of this program wrote is an error that names it.
+struct Reader<'r> {
+    row: &'r SqliteRow,
+}
+
+impl Reader<'_> {
+    fn text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    fn number(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    fn count(&self, column: &'static str) -> Result<u64, StoreError> {
+        Ok(self.number(column)?.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+    }
+
+    fn port(&self, column: &'static str) -> Result<Option<u16>, StoreError> {
+        Ok(self.number(column)?.and_then(|port| u16::try_from(port).ok()))
+    }
+
+    /// A text column through `parse`; null stays null.
+    fn parsed<T>(
+        &self,
+        column: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        match self.text(column)? {
+            None => Ok(None),
+            Some(text) => match parse(&text) {
+                Some(value) => Ok(Some(value)),
+                None => Err(self.bad(column, text)),
+            },
+        }
+    }
+
+    /// As [`Reader::parsed`], but null is an error as well.
+    fn required<T>(
+        &self,
+        column: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        self.parsed(column, parse)?.ok_or_else(|| self.bad(column, "NULL".into()))
+    }
+
+    fn bad(&self, column: &'static str, value: String) -> StoreError {
+        let session_id = self.row.try_get("session_id").unwrap_or_default();
+        StoreError::Row { session_id, column, value }
+    }
+}
+
+/// A row as a record.
+pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    let reader = Reader { row };
+    let at = |text: &str| -> Option<Timestamp> { time::from_text(text).ok() };
+    let ip = |text: &str| text.parse::<IpAddr>().ok();
+    let owned = |text: &str| -> Option<Box<str>> { Some(text.into()) };
+    let start_time = reader.required("start_time", at)?;
+    let millis = match reader.number("duration_ms")? {
+        Some(millis) => Some(millis),
+        // A row of 0.9 knows whole seconds alone.
+        None => reader.number("duration_secs")?.map(|seconds| seconds.saturating_mul(1000)),
+    };
+    let duration = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+    Ok(Record {
+        session_id: reader.required("session_id", |text| text.parse::<SessionId>().ok())?,
+        user: reader.required("user", |text| Some(text.into()))?,
+        start_time,
+        end_time: reader.parsed("end_time", at)?,
+        duration: millis.map(duration),
+        source_ip: reader.required("source_ip", ip)?,
+        source_port: reader.port("source_port")?.unwrap_or(0),
+        dest_ip: reader.required("dest_ip", owned)?,
+        dest_port: reader.port("dest_port")?.unwrap_or(0),
+        dest_host: reader.parsed("dest_host", owned)?,
+        protocol: reader.required("protocol", |text| match text {
+            "tcp" => Some(Protocol::Tcp),
+            "udp" => Some(Protocol::Udp),
+            _ => None,
+        })?,
+        command: reader.parsed("command", |text| match text {
+            "connect" => Some(Command::Connect),
+            "bind" => Some(Command::Bind),
+            "udp_associate" => Some(Command::UdpAssociate),
+            _ => None,
+        })?,
+        bytes_sent: reader.count("bytes_sent")?,
+        bytes_received: reader.count("bytes_received")?,
+        packets_sent: reader.count("packets_sent")?,
+        packets_received: reader.count("packets_received")?,
+        status: reader.required("status", Status::from_name)?,
+        close_reason: reader.parsed("close_reason", CloseReason::from_name)?,
+        close_detail: reader.parsed("close_detail", owned)?,
+        acl_rule_matched: reader.parsed("acl_rule_matched", |text| Some(text.into()))?,
+        acl_decision: reader.parsed("acl_decision", |text| match text {
+            "allow" => Some("allow"),
+            "block" => Some("block"),
+            _ => None,
+        })?,
+        egress_ip: reader.parsed("egress_ip", ip)?,
+        egress_port: reader.port("egress_port")?,
+        connect: reader.number("connect_ms")?.map(duration),
+        node_id: reader.required("node_id", |text| Some(text.into()))?,
+        updated_at: reader.parsed("updated_at", at)?.unwrap_or(start_time),
+    })
+}
