@@ -1,1 +1,13 @@
-//! (front page to come)
+//! What operators see of the process: the ring of operator events, the metrics page, the log.
+//!
+//! Facts are counted where they happen, in the crate that owns them; here they are gathered
+//! and written out.
+
+pub mod events;
+pub mod logging;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "metrics")]
+mod process;
+
+pub use events::{Category, Event, Events, Occurrence, Query, Severity};

@@ -1,0 +1,68 @@
+//! The log: to stderr, for people or for programs.
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least important lines that are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// Every message.
+    Trace,
+    /// Every session.
+    Debug,
+    /// The life of the process.
+    #[default]
+    Info,
+    /// What was coped with.
+    Warn,
+    /// What an operator must act on.
+    Error,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::TRACE,
+            Level::Debug => Self::DEBUG,
+            Level::Info => Self::INFO,
+            Level::Warn => Self::WARN,
+            Level::Error => Self::ERROR,
+        }
+    }
+}
+
+/// Sets the process's log up.
+///
+/// Libraries speak at `warn` and above, whatever the level: their chatter is not about sessions.
+///
+/// # Errors
+/// When it was set up before.
+pub fn init(level: Level, format: Format) -> Result<(), TryInitError> {
+    let level = LevelFilter::from(level);
+    let ours = tracing_subscriber::filter::Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("rustsocks", level);
+    let registry = tracing_subscriber::registry().with(ours);
+    match format {
+        Format::Pretty => {
+            let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+            registry.with(lines).try_init()
+        }
+        Format::Json => {
+            let lines = fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
+            registry.with(lines).try_init()
+        }
+    }
+}
