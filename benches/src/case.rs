@@ -8,6 +8,7 @@ mod idle;
 mod short;
 
 use std::fmt;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::metric::{Figure, Metric};
-use crate::peer::{Peer, Running};
+use crate::peer::{Kind, Peer, Running};
 use crate::roster::Roster;
 pub(crate) use crate::target::bulk::Flow;
 
@@ -43,6 +44,20 @@ pub(crate) struct Setting {
     pub(crate) warm_up: Duration,
     /// How long opening idle sessions may take.
     pub(crate) idle_limit: Duration,
+}
+
+/// Who is measured, how long, and who keeps the processes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) setting: Setting,
+    pub(crate) roster: &'a Arc<Roster>,
+}
+
+impl Stage<'_> {
+    fn start(self, targets: &[SocketAddrV4]) -> anyhow::Result<Running> {
+        self.peer.start(targets, self.roster)
+    }
 }
 
 impl Case {
@@ -90,7 +105,7 @@ impl Case {
         match self {
             Self::Datagrams => peer.has_datagrams(),
             // Without a proxy there is nobody whose memory could be read.
-            Self::Idle => !matches!(peer.kind, crate::peer::Kind::Direct),
+            Self::Idle => !matches!(peer.kind, Kind::Direct),
             _ => true,
         }
     }
@@ -99,18 +114,13 @@ impl Case {
     ///
     /// # Errors
     /// When the peer does not start, refuses, falls over, stands still or alters what it carries.
-    pub(crate) fn measure(
-        self,
-        peer: &Peer,
-        setting: Setting,
-        roster: &Arc<Roster>,
-    ) -> anyhow::Result<Vec<Figure>> {
+    pub(crate) fn measure(self, stage: Stage<'_>) -> anyhow::Result<Vec<Figure>> {
         match self {
-            Self::Bulk { flow, streams } => bulk::measure(peer, flow, streams, (setting, roster)),
-            Self::Short => short::measure(peer, setting, roster),
-            Self::Exchange { connections } => exchange::measure(peer, connections, setting, roster),
-            Self::Datagrams => datagram::measure(peer, setting, roster),
-            Self::Idle => idle::measure(peer, setting, roster),
+            Self::Bulk { flow, streams } => bulk::measure(stage, flow, streams),
+            Self::Short => short::measure(stage),
+            Self::Exchange { connections } => exchange::measure(stage, connections),
+            Self::Datagrams => datagram::measure(stage),
+            Self::Idle => idle::measure(stage),
         }
     }
 }

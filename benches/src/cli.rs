@@ -11,6 +11,9 @@ use crate::case::{Case, Setting};
 use crate::peer::{Kind, Peer};
 use crate::run::Plan;
 
+/// A quick run begins no case after this time; the longest case takes some fifteen seconds.
+const QUICK_LIMIT: Duration = Duration::from_secs(100);
+
 /// Compares proxies side by side: the same work for each in turn, medians of several rounds.
 #[derive(Debug, Parser)]
 #[command(name = "rustsocks-bench", version, args_conflicts_with_subcommands = true)]
@@ -99,6 +102,7 @@ impl Arguments {
             cases: cases(&run.cases)?,
             rounds,
             setting,
+            limit: run.quick.then_some(QUICK_LIMIT),
             subject: run.subject.clone(),
         })
     }

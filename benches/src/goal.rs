@@ -187,6 +187,7 @@ mod tests {
             cases: cases.to_vec(),
             rounds: 1,
             setting: Setting { window: second, warm_up: second, idle_limit: second },
+            limit: None,
             subject: "rustsocks".to_owned(),
         }
     }

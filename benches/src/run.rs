@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::case::{Case, Setting};
+use crate::case::{Case, Setting, Stage};
 use crate::descriptors;
 use crate::metric::{Figure, Metric};
 use crate::peer::Peer;
@@ -21,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) cases: Vec<Case>,
     pub(crate) rounds: usize,
     pub(crate) setting: Setting,
+    /// After this time no further case begins; what was measured by then is reported.
+    pub(crate) limit: Option<Duration>,
     /// The peer that the goals are about.
     pub(crate) subject: String,
 }
@@ -92,23 +95,33 @@ impl Outcome {
     }
 }
 
-/// Does what the plan says. A peer that fails is noted and tried again in the next round.
+/// Does what the plan says, or as much of it as its time limit allows. A peer that fails is noted and tried again in the next round.
 pub(crate) fn run(plan: &Plan, roster: &Arc<Roster>) -> Outcome {
     descriptors::raise_limit();
     let started = Instant::now();
     let mut outcome = Outcome::default();
-    for round in 1..=plan.rounds {
-        for case in &plan.cases {
-            for peer in plan.peers.iter().filter(|peer| peer.is_installed() && case.suits(peer)) {
-                say(&format!("round {round}/{}  {case:<8} {:<14}", plan.rounds, peer.name));
-                let result =
-                    case.measure(peer, plan.setting, roster).map_err(|error| format!("{error:#}"));
-                say(&match &result {
-                    Ok(figures) => format!("{}\n", in_one_line(figures)),
-                    Err(error) => format!("failed: {error}\n"),
-                });
-                outcome.note(*case, &peer.name, result);
-            }
+    let turns =
+        (1..=plan.rounds).flat_map(|round| plan.cases.iter().map(move |case| (round, *case)));
+    for (round, case) in turns {
+        // Only between cases: within one, every peer gets its turn.
+        if plan.limit.is_some_and(|limit| started.elapsed() > limit) {
+            say("the time is up\n");
+            break;
+        }
+        for peer in plan.peers.iter().filter(|peer| peer.is_installed() && case.suits(peer)) {
+            say(&format!(
+                "round {round}/{}  {:<8} {:<14}",
+                plan.rounds,
+                case.to_string(),
+                peer.name
+            ));
+            let stage = Stage { peer, setting: plan.setting, roster };
+            let result = case.measure(stage).map_err(|error| format!("{error:#}"));
+            say(&match &result {
+                Ok(figures) => format!("{}\n", in_one_line(figures)),
+                Err(error) => format!("failed: {error}\n"),
+            });
+            outcome.note(case, &peer.name, result);
         }
     }
     outcome.took_seconds = started.elapsed().as_secs_f64();

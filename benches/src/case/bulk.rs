@@ -7,10 +7,9 @@ use std::thread;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
-use crate::case::{Moment, Setting};
+use crate::case::{Moment, Setting, Stage};
 use crate::metric::{Figure, Metric};
-use crate::peer::{Peer, Running};
-use crate::roster::Roster;
+use crate::peer::Running;
 use crate::source;
 use crate::target::LOOK;
 use crate::target::bulk::{BulkTarget, Flow, Lanes};
@@ -19,16 +18,11 @@ use crate::way::PATIENCE;
 /// Figures are per gigabyte, 10⁹ bytes.
 const GB: f64 = 1e9;
 
-pub(super) fn measure(
-    peer: &Peer,
-    flow: Flow,
-    streams: usize,
-    (setting, roster): (Setting, &Arc<Roster>),
-) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(stage: Stage<'_>, flow: Flow, streams: usize) -> anyhow::Result<Vec<Figure>> {
     let lanes = Arc::new(Lanes::new(streams));
     let target = BulkTarget::start(Arc::clone(&lanes))?;
     let address = target.address();
-    let running = peer.start(&[address], roster)?;
+    let running = stage.start(&[address])?;
     let way = running.way;
 
     let figures = thread::scope(|scope| {
@@ -42,7 +36,7 @@ pub(super) fn measure(
                 })
             })
             .collect();
-        let figures = watch(&lanes, &running, setting);
+        let figures = watch(&lanes, &running, stage.setting);
         lanes.stop();
         for client in clients {
             client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;

@@ -3,7 +3,6 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -15,11 +14,10 @@ use rustix::net::{MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, recv, send
 use socket2::SockRef;
 use tokio::time::Instant;
 
-use crate::case::{Moment, Setting};
+use crate::case::{Moment, Stage};
 use crate::metric::{Figure, Metric};
 use crate::pattern::Pattern;
-use crate::peer::{Peer, Running};
-use crate::roster::Roster;
+use crate::peer::Running;
 use crate::target::LOOK_TIMESPEC;
 use crate::target::echo::{EchoTarget, QUEUE_BYTES};
 use crate::way::{self, PATIENCE, Way};
@@ -47,13 +45,9 @@ struct Tally {
     stop: AtomicBool,
 }
 
-pub(super) fn measure(
-    peer: &Peer,
-    setting: Setting,
-    roster: &Arc<Roster>,
-) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(stage: Stage<'_>) -> anyhow::Result<Vec<Figure>> {
     let target = EchoTarget::start(THREADS)?;
-    let running = peer.start(&[], roster)?;
+    let running = stage.start(&[])?;
     let mut shares: Vec<Vec<Association>> = (0..THREADS).map(|_| Vec::new()).collect();
     for index in 0..ASSOCIATIONS {
         let association =
@@ -65,10 +59,10 @@ pub(super) fn measure(
     let (before, after, lost) = thread::scope(|scope| {
         let senders: Vec<_> =
             shares.into_iter().map(|share| scope.spawn(|| exchange(share, &tally))).collect();
-        thread::sleep(setting.warm_up);
+        thread::sleep(stage.setting.warm_up);
         let sent = tally.sent.load(Relaxed);
         let before = Moment::now(&running, tally.answered.load(Relaxed));
-        thread::sleep(setting.window);
+        thread::sleep(stage.setting.window);
         let after = Moment::now(&running, tally.answered.load(Relaxed));
         let sent = tally.sent.load(Relaxed) - sent;
         tally.stop.store(true, Relaxed);
@@ -186,10 +180,10 @@ impl Association {
     }
 
     fn number_of(&self, datagram: &[u8]) -> anyhow::Result<u64> {
-        let header = match self.header.is_empty() {
-            true => 0,
-            false => way::datagram_header_length(datagram)
-                .context("a datagram without a SOCKS header")?,
+        let header = if self.header.is_empty() {
+            0
+        } else {
+            way::datagram_header_length(datagram).context("a datagram without a SOCKS header")?
         };
         let payload = &datagram[header..];
         match payload.split_first_chunk::<NUMBER_BYTES>() {

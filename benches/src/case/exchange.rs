@@ -4,7 +4,6 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -15,10 +14,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use tokio::time::Instant;
 
-use crate::case::{Moment, Setting};
+use crate::case::{Moment, Stage};
 use crate::metric::{Figure, Metric};
-use crate::peer::Peer;
-use crate::roster::Roster;
 use crate::source;
 use crate::target::LOOK_TIMESPEC;
 use crate::target::answer::{AnswerTarget, REQUEST_BYTES};
@@ -44,14 +41,9 @@ struct Conversation {
     request: [u8; REQUEST_BYTES],
 }
 
-pub(super) fn measure(
-    peer: &Peer,
-    connections: usize,
-    setting: Setting,
-    roster: &Arc<Roster>,
-) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(stage: Stage<'_>, connections: usize) -> anyhow::Result<Vec<Figure>> {
     let target = AnswerTarget::start(REQUEST_BYTES)?;
-    let running = peer.start(target.addresses(), roster)?;
+    let running = stage.start(target.addresses())?;
     let threads = connections.min(THREADS);
     let mut shares: Vec<Vec<Conversation>> = (0..threads).map(|_| Vec::new()).collect();
     for index in 0..connections {
@@ -71,10 +63,10 @@ pub(super) fn measure(
     let (before, after, times) = thread::scope(|scope| {
         let talks: Vec<_> =
             shares.into_iter().map(|share| scope.spawn(|| talk(share, &tally))).collect();
-        thread::sleep(setting.warm_up);
+        thread::sleep(stage.setting.warm_up);
         tally.measuring.store(true, Relaxed);
         let before = Moment::now(&running, tally.done.load(Relaxed));
-        thread::sleep(setting.window);
+        thread::sleep(stage.setting.window);
         let after = Moment::now(&running, tally.done.load(Relaxed));
         tally.stop.store(true, Relaxed);
         let mut times = histogram()?;

@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -11,11 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
-use crate::case::{Setting, settle};
+use crate::case::{Stage, settle};
 use crate::descriptors;
 use crate::metric::{Figure, Metric};
-use crate::peer::{Peer, Running};
-use crate::roster::Roster;
+use crate::peer::Running;
 use crate::source;
 use crate::target::answer::{AnswerTarget, REQUEST_BYTES};
 
@@ -31,13 +29,9 @@ const OPENERS: usize = 8;
 /// Descriptors left for everything but sessions.
 const RESERVE: u64 = 128;
 
-pub(super) fn measure(
-    peer: &Peer,
-    setting: Setting,
-    roster: &Arc<Roster>,
-) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(stage: Stage<'_>) -> anyhow::Result<Vec<Figure>> {
     let target = AnswerTarget::start(REQUEST_BYTES)?;
-    let running = peer.start(target.addresses(), roster)?;
+    let running = stage.start(target.addresses())?;
     let tree = running.usage().context("there is no process to look at")?;
     // Both ends of a session are ours.
     let possible = (descriptors::raise_limit().saturating_sub(RESERVE) / 2) as usize;
@@ -46,7 +40,7 @@ pub(super) fn measure(
 
     let mut held = Vec::new();
     let mut memory_at = |wanted: usize| -> anyhow::Result<(usize, u64)> {
-        let left = setting.idle_limit.saturating_sub(started.elapsed());
+        let left = stage.setting.idle_limit.saturating_sub(started.elapsed());
         held.append(&mut open_more(&running, &target, (held.len(), wanted.min(possible)), left)?);
         settle(&running, Duration::from_millis(200));
         running.check_alive()?;

@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddrV4;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -11,10 +10,9 @@ use std::time::Duration;
 use anyhow::bail;
 use socket2::SockRef;
 
-use crate::case::{Moment, Setting, settle};
+use crate::case::{Moment, Stage, settle};
 use crate::metric::{Figure, Metric};
-use crate::peer::{Peer, Running};
-use crate::roster::Roster;
+use crate::peer::Running;
 use crate::source;
 use crate::target::answer::{AnswerTarget, REQUEST_BYTES};
 use crate::way::Way;
@@ -35,22 +33,18 @@ struct Tally {
     stop: AtomicBool,
 }
 
-pub(super) fn measure(
-    peer: &Peer,
-    setting: Setting,
-    roster: &Arc<Roster>,
-) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(stage: Stage<'_>) -> anyhow::Result<Vec<Figure>> {
     let target = AnswerTarget::start(ANSWER_BYTES)?;
-    let running = peer.start(target.addresses(), roster)?;
+    let running = stage.start(target.addresses())?;
 
     let warm_up = Tally::default();
-    load(&running, &target, &warm_up, || thread::sleep(setting.warm_up))?;
+    load(&running, &target, &warm_up, || thread::sleep(stage.setting.warm_up))?;
     settle(&running, Duration::ZERO);
 
     let tally = Tally::default();
     let before = Moment::now(&running, 0);
     let after = load(&running, &target, &tally, || {
-        thread::sleep(setting.window);
+        thread::sleep(stage.setting.window);
         Moment::now(&running, tally.done.load(Relaxed))
     })?;
     settle(&running, WRITER_PAUSE);
