@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 /// A destination name of 1 to 255 bytes, kept as the client wrote it.
 ///
-/// Cheap to clone. Comparison is by bytes; names are matched without regard to case by the
-/// access rules, not here.
+/// Cheap to clone. Comparison is by bytes: case and a final dot are kept here, and disregarded
+/// by the access rules when they match names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostName(Arc<str>);
 

@@ -1,3 +1,3 @@
 //! The messages of authentication methods, a module each.
 
-pub mod userpass;
+pub(crate) mod userpass;

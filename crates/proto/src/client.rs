@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use thiserror::Error;
+
 use crate::address::{Host, Target};
 use crate::auth::userpass::{AuthStatus, Credentials};
 use crate::command::Command;
@@ -25,10 +27,10 @@ pub fn encode_greeting(methods: &[Method], out: &mut Vec<u8>) {
 pub fn decode_method(input: &[u8]) -> Result<(Method, usize), DecodeError> {
     match *input {
         [] | [0x05] => Err(DecodeError::Incomplete),
-        [0x05, method, ..] => {
+        [0x05, code, ..] => {
             let known = [Method::None, Method::UserPass, Method::Unacceptable];
-            let method = known.into_iter().find(|&known| known as u8 == method);
-            method.map(|method| (method, 2)).ok_or(DecodeError::Method(input[1]))
+            let method = known.into_iter().find(|&method| method as u8 == code);
+            method.map(|method| (method, 2)).ok_or(DecodeError::Method(code))
         }
         [version, ..] => Err(DecodeError::Version(version)),
     }
@@ -84,27 +86,46 @@ pub fn decode_reply(input: &[u8]) -> Result<(Reply, Target, usize), DecodeError>
     Ok((reply, bound, reader.taken()))
 }
 
+/// Why SOCKS4 cannot say something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Socks4Error {
+    /// SOCKS4 knows CONNECT and BIND alone.
+    #[error("SOCKS4 has no such command")]
+    Command,
+    /// An IPv6 address, or one of 0.0.0.0/24, which would be read as the sign of a name.
+    #[error("SOCKS4 cannot express this address")]
+    Address,
+    /// A user id with a zero byte inside, which would end it, or of more than 255 bytes.
+    #[error("SOCKS4 cannot express this user id")]
+    UserId,
+}
+
 /// Appends a SOCKS4 request, or a 4a request where the target is a name.
 ///
 /// # Errors
-/// [`DecodeError::AddressType`] for an IPv6 address, [`DecodeError::Command`] for a command
-/// that SOCKS4 does not have.
-pub fn encode_socks4(
+/// [`Socks4Error`] says what SOCKS4 has no form for; nothing is appended then.
+pub fn encode_socks4_request(
     command: Command,
     target: &Target,
     user_id: &[u8],
     out: &mut Vec<u8>,
-) -> Result<(), DecodeError> {
+) -> Result<(), Socks4Error> {
     let code = match command {
         Command::Connect => 0x01,
         Command::Bind => 0x02,
-        Command::UdpAssociate => return Err(DecodeError::Command(0x03)),
+        Command::UdpAssociate => return Err(Socks4Error::Command),
     };
     let octets = match &target.host {
-        Host::Ip(IpAddr::V4(ip)) => ip.octets(),
-        Host::Ip(IpAddr::V6(_)) => return Err(DecodeError::AddressType(0x04)),
+        Host::Ip(IpAddr::V4(ip)) => match ip.octets() {
+            [0, 0, 0, last] if last != 0 => return Err(Socks4Error::Address),
+            octets => octets,
+        },
+        Host::Ip(IpAddr::V6(_)) => return Err(Socks4Error::Address),
         Host::Name(_) => [0, 0, 0, 1],
     };
+    if user_id.len() > 255 || user_id.contains(&0) {
+        return Err(Socks4Error::UserId);
+    }
     out.extend([0x04, code]);
     out.extend(target.port.to_be_bytes());
     out.extend(octets);

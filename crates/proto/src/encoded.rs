@@ -15,10 +15,13 @@ pub struct Encoded {
 
 impl Encoded {
     /// Three bytes, then address type, address and port (RFC 1928 §5).
+    ///
+    /// An IPv4-mapped address comes from a socket that serves both families; the other side
+    /// deals in IPv4 and is told so.
     pub(crate) fn with_address(head: [u8; 3], address: SocketAddr) -> Self {
         let mut encoded = Self { bytes: [0; CAPACITY], length: 0 };
         encoded.push(&head);
-        match address.ip() {
+        match address.ip().to_canonical() {
             IpAddr::V4(ip) => {
                 encoded.push(&[0x01]);
                 encoded.push(&ip.octets());

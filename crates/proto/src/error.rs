@@ -26,9 +26,6 @@ pub enum DecodeError {
     /// An unknown address type (RFC 1928 §5).
     #[error("unknown address type {0:#04x}")]
     AddressType(u8),
-    /// A reserved field is not zero (RFC 1928 §4, §7).
-    #[error("a reserved field holds {0:#04x}")]
-    Reserved(u8),
     /// A name without bytes.
     #[error("an empty name")]
     EmptyName,
@@ -55,9 +52,7 @@ impl DecodeError {
             Self::Reply(_) | Self::Method(_) => None,
             Self::Command(_) => Some(Reply::CommandNotSupported),
             Self::AddressType(_) => Some(Reply::AddressTypeNotSupported),
-            Self::Reserved(_) | Self::EmptyName | Self::BadName | Self::TooLong => {
-                Some(Reply::GeneralFailure)
-            }
+            Self::EmptyName | Self::BadName | Self::TooLong => Some(Reply::GeneralFailure),
         }
     }
 }

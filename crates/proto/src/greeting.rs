@@ -3,6 +3,9 @@
 use crate::error::DecodeError;
 use crate::reader::Reader;
 
+/// The longest greeting in bytes: one with 255 methods.
+pub const MAX_GREETING: usize = 2 + 255;
+
 /// The protocol that a client's first byte announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -12,7 +15,7 @@ pub enum Version {
     V5,
 }
 
-/// The version that a first byte announces.
+/// The version that a first byte announces (RFC 1928 §3; SOCKS4 requests begin with a 4).
 ///
 /// # Errors
 /// [`DecodeError::Version`] for anything but 4 and 5.
@@ -43,7 +46,7 @@ pub struct Greeting<'a> {
 }
 
 impl Greeting<'_> {
-    /// Whether the client offers this method.
+    /// Whether the client offers this method (RFC 1928 §3).
     pub fn offers(&self, method: Method) -> bool {
         self.methods.contains(&(method as u8))
     }

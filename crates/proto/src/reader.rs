@@ -79,10 +79,11 @@ impl<'a> Reader<'a> {
 /// A host from the bytes of a name.
 ///
 /// An address written as a name becomes an address, so that rules for addresses apply to it.
+/// Spellings that only some resolvers take for an address ("127.1", "0x7f.1", "fe80::1%eth0")
+/// stay names: whoever resolves them judges the addresses that come out.
 pub(crate) fn host_from_name(name: &[u8]) -> Result<Host, DecodeError> {
     let text = std::str::from_utf8(name).map_err(|_| DecodeError::BadName)?;
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
+    if let Some(ip) = literal(text) {
         return Ok(Host::Ip(ip));
     }
     HostName::new(text).map(Host::Name).map_err(|error| match error {
@@ -90,4 +91,13 @@ pub(crate) fn host_from_name(name: &[u8]) -> Result<Host, DecodeError> {
         HostNameError::TooLong => DecodeError::TooLong,
         HostNameError::NotAscii => DecodeError::BadName,
     })
+}
+
+/// The address that a name spells, if it spells one; IPv6 also in brackets, as in a URL.
+fn literal(name: &str) -> Option<IpAddr> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse().ok().map(IpAddr::V6),
+        None => name.parse().ok(),
+    }
 }

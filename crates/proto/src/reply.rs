@@ -44,6 +44,8 @@ impl Reply {
 }
 
 /// Encodes a reply with the server's bound address (RFC 1928 §6).
+///
+/// IPv4-mapped IPv6 addresses are told as IPv4.
 pub fn encode_reply(reply: Reply, bound: SocketAddr) -> Encoded {
     Encoded::with_address([0x05, reply as u8, 0x00], bound)
 }

@@ -5,6 +5,9 @@ use std::fmt;
 use crate::error::DecodeError;
 use crate::reader::Reader;
 
+/// The longest message in bytes: a user name and a password of 255 bytes each.
+pub const MAX_CREDENTIALS: usize = 1 + 1 + 255 + 1 + 255;
+
 /// What a client claims. Its `Debug` form shows no password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Credentials<'a> {
@@ -21,10 +24,12 @@ impl fmt::Debug for Credentials<'_> {
     }
 }
 
-/// Decodes the client's user name and password (RFC 1929 §2).
+/// Decodes the client's user name and password (RFC 1929 §2); returns them and how many bytes
+/// they took.
 ///
-/// The RFC asks for 1 to 255 bytes of each. Empty ones are decoded all the same: clients do
-/// send them, and they fail like any other wrong credentials.
+/// The RFC asks for 1 to 255 bytes of each. Empty ones are decoded all the same: clients send
+/// them when only a name, or nothing, is configured. They then fail like any other wrong
+/// credentials, with an answer that the client can show, not with a broken connection.
 ///
 /// # Errors
 /// [`DecodeError::Incomplete`] asks for more input; [`DecodeError::AuthVersion`] is final.
