@@ -7,6 +7,7 @@ use crate::case::{Case, Flow, IDLE_HELD};
 use crate::metric::{Better, Metric};
 use crate::peer::Peer;
 use crate::run::{Outcome, Plan};
+use crate::summary::Summary;
 
 /// The name under which sessions are switched off.
 const OFF: &str = "rustsocks-off";
@@ -92,7 +93,7 @@ pub(crate) struct Judged {
     /// The bound in words.
     pub(crate) wanted: String,
     /// The ratio, or the figure itself where there is nothing to compare with.
-    pub(crate) figure: Option<f64>,
+    pub(crate) figure: Option<Summary>,
     pub(crate) standing: Standing,
 }
 
@@ -139,14 +140,15 @@ fn judge_one(goal: &Goal, plan: &Plan, outcome: &Outcome) -> Judged {
             ),
             None => (None, " × the best SOCKS peer".to_owned()),
         },
-        Against::Nothing => (
-            outcome.summary(goal.case, subject, goal.metric).map(|summary| summary.median),
-            String::new(),
-        ),
+        Against::Nothing => (outcome.summary(goal.case, subject, goal.metric), String::new()),
     };
     let (wanted, reached) = match goal.bound {
-        Bound::AtMost(bound) => (format!("≤ {bound}{whom}"), figure.map(|figure| figure <= bound)),
-        Bound::AtLeast(bound) => (format!("≥ {bound}{whom}"), figure.map(|figure| figure >= bound)),
+        Bound::AtMost(bound) => {
+            (format!("≤ {bound}{whom}"), figure.map(|figure| figure.median <= bound))
+        }
+        Bound::AtLeast(bound) => {
+            (format!("≥ {bound}{whom}"), figure.map(|figure| figure.median >= bound))
+        }
     };
     // A few sessions share the process' fixed costs among too few.
     let enough = goal.case != Case::Idle

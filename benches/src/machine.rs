@@ -14,7 +14,9 @@ pub(crate) struct Machine {
     pub(crate) cpus: usize,
     pub(crate) cpu_model: String,
     pub(crate) memory_gib: u64,
-    /// When the report was made, in UTC.
+    /// How many processes wanted a core in the minute before; noise, unless it is near zero.
+    pub(crate) load_average: f64,
+    /// When the run began, in UTC.
     pub(crate) date: String,
 }
 
@@ -32,6 +34,7 @@ impl Machine {
             cpus: thread::available_parallelism().map_or(0, usize::from),
             cpu_model: cpu_model().unwrap_or_else(|| "unknown".to_owned()),
             memory_gib: rustix::system::sysinfo().totalram >> 30,
+            load_average: load_average().unwrap_or(f64::NAN),
             date: now(),
         }
     }
@@ -53,6 +56,10 @@ fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
+}
+
+fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 fn cpu_model() -> Option<String> {

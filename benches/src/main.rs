@@ -37,6 +37,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::cli::{Arguments, Mode};
+use crate::machine::Machine;
 use crate::report::Report;
 use crate::roster::Roster;
 
@@ -49,8 +50,9 @@ fn main() -> anyhow::Result<()> {
     let roster = Arc::new(Roster::new()?);
     roster::end_all_on_signal(&roster)?;
 
+    let machine = Machine::here();
     let outcome = run::run(&plan, &roster);
-    let report = Report::new(&plan, outcome);
+    let report = Report::new(&plan, machine, &outcome);
     let markdown = report.markdown();
     if let Some(file) = &arguments.run.markdown {
         std::fs::write(file, &markdown).with_context(|| format!("writing {}", file.display()))?;

@@ -56,7 +56,8 @@ struct FigureReport {
 #[derive(Debug, Serialize)]
 struct Ratio {
     to: Reference,
-    ratio: f64,
+    #[serde(flatten)]
+    summary: Summary,
 }
 
 /// What ratios are taken to.
@@ -80,17 +81,18 @@ impl fmt::Display for Reference {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Plan, outcome: Outcome) -> Self {
+    /// `machine` as it was before the run.
+    pub(crate) fn new(plan: &Plan, machine: Machine, outcome: &Outcome) -> Self {
         let missing = plan.peers.iter().filter(|peer| !peer.is_installed());
         Self {
-            machine: Machine::here(),
+            machine,
             rounds: plan.rounds,
             seconds: plan.setting.window.as_secs_f64(),
             took_seconds: outcome.took_seconds,
             subject: plan.subject.clone(),
             missing: missing.map(|peer| peer.name.clone()).collect(),
-            cases: plan.cases.iter().map(|case| CaseReport::new(*case, plan, &outcome)).collect(),
-            goals: goal::judge(plan, &outcome),
+            cases: plan.cases.iter().map(|case| CaseReport::new(*case, plan, outcome)).collect(),
+            goals: goal::judge(plan, outcome),
         }
     }
 }
@@ -137,7 +139,7 @@ fn ratios(
     .into_iter()
     .filter_map(|(to, name)| {
         let name = name.filter(|name| *name != peer)?;
-        Some(Ratio { to, ratio: outcome.ratio(case, metric, peer, name)? })
+        Some(Ratio { to, summary: outcome.ratio(case, metric, peer, name)? })
     })
     .collect()
 }

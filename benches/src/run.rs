@@ -63,7 +63,7 @@ impl Outcome {
     }
 
     /// The ratio of one peer's figure to another's, paired by round.
-    pub(crate) fn ratio(&self, case: Case, metric: Metric, of: &str, to: &str) -> Option<f64> {
+    pub(crate) fn ratio(&self, case: Case, metric: Metric, of: &str, to: &str) -> Option<Summary> {
         ratio(&self.values(case, of, metric), &self.values(case, to, metric))
     }
 
@@ -163,7 +163,7 @@ mod tests {
             );
         }
         assert_eq!(outcome.summary(Case::Short, "a", Metric::PerSecond).unwrap().median, 20.0);
-        assert_eq!(outcome.ratio(Case::Short, Metric::PerSecond, "a", "b"), Some(2.5));
+        assert_eq!(outcome.ratio(Case::Short, Metric::PerSecond, "a", "b").unwrap().median, 2.5);
         assert_eq!(outcome.failures(Case::Short, "a"), ["fell over"]);
         assert_eq!(outcome.summary(Case::Idle, "a", Metric::PerSecond), None);
     }

@@ -27,11 +27,11 @@ impl Summary {
     }
 }
 
-/// The ratio of two peers: the median over those rounds in which both have a figure.
+/// The ratio of two peers over those rounds in which both have a figure.
 ///
 /// Both were measured within seconds of each other in a round, so what the machine did
-/// meanwhile cancels out better than between two medians.
-pub(crate) fn ratio(of: &[Option<f64>], to: &[Option<f64>]) -> Option<f64> {
+/// meanwhile cancels out better than between two medians. The range tells how far to trust it.
+pub(crate) fn ratio(of: &[Option<f64>], to: &[Option<f64>]) -> Option<Summary> {
     let ratios: Vec<f64> = of
         .iter()
         .zip(to)
@@ -39,7 +39,7 @@ pub(crate) fn ratio(of: &[Option<f64>], to: &[Option<f64>]) -> Option<f64> {
         .filter(|(_, to)| *to != 0.0)
         .map(|(of, to)| of / to)
         .collect();
-    Summary::of(&ratios).map(|summary| summary.median)
+    Summary::of(&ratios)
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
     fn a_ratio_pairs_rounds_and_leaves_out_the_missing() {
         let of = [Some(2.0), None, Some(9.0), Some(40.0)];
         let to = [Some(1.0), Some(5.0), Some(3.0), Some(10.0)];
-        assert_eq!(ratio(&of, &to), Some(3.0));
+        assert_eq!(ratio(&of, &to), Some(Summary { median: 3.0, min: 2.0, max: 4.0 }));
         assert_eq!(ratio(&[None], &[Some(1.0)]), None);
         assert_eq!(ratio(&[Some(1.0)], &[Some(0.0)]), None);
     }

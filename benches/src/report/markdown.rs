@@ -20,14 +20,15 @@ impl Report {
         writeln!(text, "# Benchmark of {}\n", machine.date)?;
         writeln!(
             text,
-            "Commit {}; {}; {} × {}, {} GiB; loopback, load and targets on the same cores. {} rounds, interleaved, \
-             {} s per figure, {:.0} s in all. Each figure: median (lowest–highest). Ratios: median of the ratios \
-             within each round.",
+            "Commit {}; {}; {} × {}, {} GiB; load average {:.1} before; loopback, load and targets on \
+             the same cores. {} rounds, interleaved, {} s per figure, {:.0} s in all. Each figure: \
+             median (lowest–highest). Ratios: median of the ratios within each round.",
             machine.commit,
             machine.kernel,
             machine.cpus,
             machine.cpu_model,
             machine.memory_gib,
+            machine.load_average,
             self.rounds,
             self.seconds,
             self.took_seconds
@@ -51,8 +52,10 @@ impl Report {
             self.subject
         )?;
         for goal in &self.goals {
-            let measured =
-                goal.figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.2}"));
+            let measured = goal.figure.map_or_else(
+                || "–".to_owned(),
+                |figure| format!("{:.2} ({:.2}–{:.2})", figure.median, figure.min, figure.max),
+            );
             let standing = match goal.standing {
                 Standing::Reached => "reached",
                 Standing::NotReached => "**not reached**",
@@ -120,8 +123,11 @@ fn cells(figure: &FigureReport) -> String {
     if figure.metric.better() == Better::Neither {
         return value;
     }
-    let ratios: Vec<String> =
-        figure.ratios.iter().map(|ratio| format!("{:.2} {}", ratio.ratio, ratio.to)).collect();
+    let ratios: Vec<String> = figure
+        .ratios
+        .iter()
+        .map(|ratio| format!("{:.2} {}", ratio.summary.median, ratio.to))
+        .collect();
     format!("{value} {} |", ratios.join(" · "))
 }
 
