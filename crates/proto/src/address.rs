@@ -100,3 +100,34 @@ impl fmt::Display for Target {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(host: &str, port: u16) -> Target {
+        let host = match host.parse() {
+            Ok(ip) => Host::Ip(ip),
+            Err(_) => Host::Name(HostName::new(host).unwrap()),
+        };
+        Target { host, port }
+    }
+
+    #[test]
+    fn targets_are_shown_as_host_and_port_with_ipv6_in_brackets() {
+        assert_eq!(target("192.0.2.1", 80).to_string(), "192.0.2.1:80");
+        assert_eq!(target("2001:db8::1", 443).to_string(), "[2001:db8::1]:443");
+        assert_eq!(target("Example.com.", 0).to_string(), "Example.com.:0");
+    }
+
+    #[test]
+    fn names_hold_1_to_255_bytes_of_printable_ascii() {
+        assert_eq!(HostName::new(""), Err(HostNameError::Empty));
+        assert_eq!(HostName::new(&"n".repeat(256)), Err(HostNameError::TooLong));
+        assert_eq!(HostName::new(&"n".repeat(255)).unwrap().as_str().len(), 255);
+        for bad in ["a b", "a\0", "a\n", "\u{7f}", "bücher.example"] {
+            assert_eq!(HostName::new(bad), Err(HostNameError::NotAscii), "{bad:?}");
+        }
+        assert_eq!(HostName::new("xn--bcher-kva.example").unwrap().to_string().len(), 21);
+    }
+}

@@ -53,7 +53,7 @@ impl RequestError {
 
 /// Decodes a request (RFC 1928 §4); returns it and how many bytes it took.
 ///
-/// An address that is written as a name ("127.0.0.1", "::1", "[::1]", each also with a final
+/// An address that is written as a name (`127.0.0.1`, `::1`, `[::1]`, each also with a final
 /// dot) is returned as an address, so that no rule about addresses can be evaded by its
 /// spelling. Other names are kept as they were written. The reserved byte is not looked at: the
 /// RFC tells senders to set it to zero, and some do not.
