@@ -108,7 +108,7 @@ mod tests {
     fn target(host: &str, port: u16) -> Target {
         let host = match host.parse() {
             Ok(ip) => Host::Ip(ip),
-            Err(_) => Host::Name(HostName::new(host).unwrap()),
+            Err(_) => Host::Name(HostName::new(host).expect("a name")),
         };
         Target { host, port }
     }

@@ -55,12 +55,12 @@ fn socket_address() -> impl Strategy<Value = SocketAddr> {
 }
 
 fn host_name() -> impl Strategy<Value = String> {
-    vec(b'!'..=b'~', 1..=255).prop_map(|bytes| String::from_utf8(bytes).unwrap())
+    vec(b'!'..=b'~', 1..=255).prop_map(|bytes| String::from_utf8(bytes).expect("ASCII"))
 }
 
 /// A host as a client writes it, and as it is meant.
 fn host() -> impl Strategy<Value = (Host, Host)> {
-    let name = |text: &str| Host::Name(HostName::new(text).unwrap());
+    let name = |text: &str| Host::Name(HostName::new(text).expect("a name"));
     let spelled = |ip: IpAddr, form: usize| match (ip, form) {
         (IpAddr::V6(ip), 0) => format!("[{ip}]"),
         (ip, 1) => format!("{ip}."),

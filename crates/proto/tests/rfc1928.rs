@@ -16,16 +16,16 @@ use rustsocks_proto::{
 };
 
 fn name(text: &str, port: u16) -> Target {
-    Target { host: Host::Name(HostName::new(text).unwrap()), port }
+    Target { host: Host::Name(HostName::new(text).expect("a name")), port }
 }
 
 fn address(text: &str) -> Target {
-    text.parse::<SocketAddr>().unwrap().into()
+    text.parse::<SocketAddr>().expect("an address").into()
 }
 
 /// A request to connect to a name, given as bytes, at port 80.
 fn request_for(name: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(name.len()).unwrap();
+    let length = u8::try_from(name.len()).expect("at most 255 bytes");
     [&[0x05, 0x01, 0x00, 0x03, length], name, &[0x00, 0x50]].concat()
 }
 

@@ -9,11 +9,11 @@ use rustsocks_proto::{
 };
 
 fn name(text: &str, port: u16) -> Target {
-    Target { host: Host::Name(HostName::new(text).unwrap()), port }
+    Target { host: Host::Name(HostName::new(text).expect("a name")), port }
 }
 
 fn address(text: &str) -> Target {
-    text.parse::<SocketAddr>().unwrap().into()
+    text.parse::<SocketAddr>().expect("an address").into()
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn all_zeros_are_an_address_and_no_sign_of_a_name() {
 
 #[test]
 fn name_that_spells_an_address_is_that_address() {
-    let request = b"\x04\x01\x00\x50\x00\x00\x00\x01\0127.0.0.1\0";
+    let request = b"\x04\x01\x00\x50\x00\x00\x00\x01\x00127.0.0.1\0";
     assert_eq!(decode_socks4(request).unwrap().0.target, address("127.0.0.1:80"));
 }
 
