@@ -95,7 +95,8 @@ impl Outcome {
     }
 }
 
-/// Does what the plan says, or as much of it as its time limit allows. A peer that fails is noted and tried again in the next round.
+/// Does what the plan says, or as much of it as its time limit allows. A peer that fails is noted
+/// and tried again in the next round.
 pub(crate) fn run(plan: &Plan, roster: &Arc<Roster>) -> Outcome {
     descriptors::raise_limit();
     let started = Instant::now();

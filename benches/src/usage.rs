@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn memory_is_the_proportional_set_and_nothing_that_starts_alike() {
-        let rollup = "55d-7ff ---p 00000000 00:00 0 [rollup]\nRss:    900 kB\nPss:    812 kB\nPss_Dirty:  3 kB\n";
+        let rollup = "55d-7ff ---p 00000000 00:00 0 [rollup]\nRss:    900 kB\n\
+                      Pss:    812 kB\nPss_Dirty:  3 kB\n";
         assert_eq!(parse_proportional(rollup), Some(812 * 1024));
         assert_eq!(parse_proportional("Rss: 1 kB\n"), None);
     }
