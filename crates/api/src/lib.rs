@@ -1,1 +1,80 @@
-//! (front page to come)
+//! The operator's side: REST under `/api`, the metrics page, health, the API's own description.
+//!
+//! It reads the live table, the store and the access rules, and ends a session by asking it to
+//! stop; it knows nothing of the data plane. JSON shapes live here alone, made from domain
+//! types that know no JSON.
+
+mod acl;
+#[cfg(feature = "api-docs")]
+mod browser;
+mod events;
+mod guard;
+mod health;
+mod history;
+mod live;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod params;
+mod problem;
+mod routes;
+mod serve;
+mod shapes;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustsocks_access::acl::Acl;
+use rustsocks_sessions::Table;
+use rustsocks_storage::{Figures, Flusher, Store};
+use rustsocks_telemetry::Events;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use routes::openapi_json;
+
+/// How the API is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Empty, or a prefix of every path that begins with a slash and does not end with one.
+    pub base_path: String,
+    /// Whether `/swagger-ui/` is served.
+    pub swagger: bool,
+}
+
+/// The ledger's store and the one that fills it.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Where records are kept.
+    pub store: Arc<Store>,
+    /// What the recorder does.
+    pub figures: Arc<Figures>,
+    /// Makes the recorder save at once.
+    pub flusher: Flusher,
+}
+
+/// What the API speaks of. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// The sessions of this process.
+    pub table: Table,
+    /// The ledger; none where sessions are not recorded.
+    pub ledger: Option<Ledger>,
+    /// The access rules.
+    pub acl: Acl,
+    /// The operator events.
+    pub events: Events,
+    /// The metrics page; none where it is off.
+    #[cfg(feature = "metrics")]
+    pub metrics: Option<rustsocks_telemetry::metrics::Metrics>,
+    /// When the process started.
+    pub started: Instant,
+    /// Cancelled when the process begins to stop.
+    pub stopping: CancellationToken,
+    /// How the API is reached.
+    pub options: Options,
+}
+
+/// Whether the API may be bound to this address: without a login, to loopback alone.
+pub fn may_bind(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

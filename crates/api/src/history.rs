@@ -1,0 +1,123 @@
+//! Ended sessions, and any one session.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use rustsocks_sessions::{Record, SessionId};
+
+use crate::Api;
+use crate::live::session_id;
+use crate::params::{ListParams, ListRequest, Params};
+use crate::problem::Problem;
+use crate::shapes::{SessionPage, SessionView};
+
+/// How long a query waits for the recorder to save what has just ended.
+const FLUSH_LIMIT: Duration = Duration::from_millis(500);
+
+/// Ended sessions, the newest end first.
+#[utoipa::path(
+    get, path = "/api/sessions/history", tag = "sessions", params(ListParams),
+    responses(
+        (status = 200, description = "Ended sessions", body = SessionPage),
+        (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 503, description = "The store cannot answer now", body = Problem),
+    )
+)]
+pub(crate) async fn history(
+    State(api): State<Api>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<SessionPage>, Problem> {
+    let request = params.check(api.table.clock().now().wall)?;
+    find(&api, request).await
+}
+
+/// Ended sessions of one user, the newest end first.
+#[utoipa::path(
+    get, path = "/api/users/{user}/sessions", tag = "sessions",
+    params(("user" = String, Path, description = "The user's name"), ListParams),
+    responses(
+        (status = 200, description = "Ended sessions of the user", body = SessionPage),
+        (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 503, description = "The store cannot answer now", body = Problem),
+    )
+)]
+pub(crate) async fn of_user(
+    State(api): State<Api>,
+    Path(user): Path<String>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<SessionPage>, Problem> {
+    let mut request = params.check(api.table.clock().now().wall)?;
+    if request.filter.user.as_ref().is_some_and(|asked| *asked != user) {
+        return Err(Problem::bad_request("user: differs from the one in the path"));
+    }
+    request.filter.user = Some(user);
+    find(&api, request).await
+}
+
+async fn find(api: &Api, request: ListRequest) -> Result<Json<SessionPage>, Problem> {
+    let size = request.page_size;
+    let Some(ledger) = &api.ledger else {
+        return Ok(Json(page(Vec::new(), 0, request.page, size, None)));
+    };
+    // What has ended and still waits for its batch belongs into the answer.
+    if !api.table.outbox().is_empty() {
+        ledger.flusher.flush(FLUSH_LIMIT).await;
+    }
+    let sort = request.sort.unwrap_or_default();
+    let found = ledger.store.history(&request.filter, sort, request.paging, size).await?;
+    let data = found.records.iter().map(SessionView::from).collect();
+    let next = found.next.map(|cursor| cursor.to_string());
+    Ok(Json(page(data, found.total, request.page, size, next)))
+}
+
+pub(crate) fn page(
+    data: Vec<SessionView>,
+    total: u64,
+    page: u64,
+    page_size: usize,
+    next_cursor: Option<String>,
+) -> SessionPage {
+    let page_size = page_size as u64;
+    SessionPage {
+        data,
+        total,
+        page,
+        page_size,
+        total_pages: total.div_ceil(page_size),
+        next_cursor,
+    }
+}
+
+/// One session, running or ended.
+#[utoipa::path(
+    get, path = "/api/sessions/{id}", tag = "sessions",
+    params(("id" = String, Path, description = "The session's UUID", format = "uuid")),
+    responses(
+        (status = 200, description = "The session", body = SessionView),
+        (status = 400, description = "The id is no UUID", body = Problem),
+        (status = 404, description = "There is no such session", body = Problem),
+        (status = 503, description = "The store cannot answer now", body = Problem),
+    )
+)]
+pub(crate) async fn one(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<SessionView>, Problem> {
+    let id = session_id(&id)?;
+    // The table holds an ended session until it is stored, so there is no gap between the two.
+    if let Some(session) = api.table.get(id) {
+        return Ok(Json(SessionView::from(&session.snapshot())));
+    }
+    match stored(&api, id).await? {
+        Some(record) => Ok(Json(SessionView::from(&record))),
+        None => Err(Problem::not_found("there is no such session")),
+    }
+}
+
+pub(crate) async fn stored(api: &Api, id: SessionId) -> Result<Option<Record>, Problem> {
+    match &api.ledger {
+        Some(ledger) => Ok(ledger.store.find(id).await?),
+        None => Ok(None),
+    }
+}

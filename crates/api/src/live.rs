@@ -1,0 +1,111 @@
+//! Running sessions: listing them, ending them.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
+use rustsocks_storage::{Direction, Paging, Sort, SortKey};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::Api;
+use crate::history;
+use crate::params::{ListParams, Params};
+use crate::problem::Problem;
+use crate::shapes::{SessionPage, SessionView};
+
+/// Running sessions, the newest first.
+#[utoipa::path(
+    get, path = "/api/sessions/active", tag = "sessions", params(ListParams),
+    responses(
+        (status = 200, description = "Running sessions", body = SessionPage),
+        (status = 400, description = "A parameter is wrong", body = Problem),
+    )
+)]
+pub(crate) async fn active(
+    State(api): State<Api>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<SessionPage>, Problem> {
+    let request = params.check(api.table.clock().now().wall)?;
+    let mut filter = request.filter;
+    if filter.status.is_some_and(|status| status != Status::Active) {
+        return Err(Problem::bad_request("status: running sessions are all active"));
+    }
+    filter.status = Some(Status::Active);
+    let Paging::Page(number) = request.paging else {
+        return Err(Problem::bad_request("cursor: running sessions have pages alone"));
+    };
+    let newest = Sort { key: SortKey::StartTime, direction: Direction::Descending };
+    let sort = request.sort.unwrap_or(newest);
+    let running = api.table.running();
+    let mut found: Vec<Record> = running
+        .iter()
+        .map(|session| session.snapshot())
+        .filter(|record| filter.matches(record))
+        .collect();
+    found.sort_unstable_by(|left, right| sort.compare(left, right));
+    let total = found.len() as u64;
+    let size = request.page_size;
+    let skip = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(size);
+    let data = found.iter().skip(skip).take(size).map(SessionView::from).collect();
+    Ok(Json(history::page(data, total, request.page, size, None)))
+}
+
+/// What an operator says when ending a session.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TerminateBody {
+    /// Why, for the record.
+    #[schema(example = "abuse report 4711", max_length = 1000)]
+    reason: Option<String>,
+}
+
+/// Ends a running session. Its record keeps the operator's reason.
+#[utoipa::path(
+    post, path = "/api/sessions/{id}/terminate", tag = "sessions",
+    params(("id" = String, Path, description = "The session's UUID", format = "uuid")),
+    request_body(content = Option<TerminateBody>, description = "Optional"),
+    responses(
+        (status = 202, description = "It was asked to end; the session as it is now", body = SessionView),
+        (status = 400, description = "The id is no UUID, or the body is wrong", body = Problem),
+        (status = 403, description = "The request comes from a page of another origin", body = Problem),
+        (status = 404, description = "There is no such session", body = Problem),
+        (status = 409, description = "It has ended already", body = Problem),
+        (status = 413, description = "The body is larger than 1 MB", body = Problem),
+    )
+)]
+pub(crate) async fn terminate(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<SessionView>), Problem> {
+    let id = session_id(&id)?;
+    let TerminateBody { reason } = crate::problem::body(&body)?;
+    if reason.as_ref().is_some_and(|reason| reason.len() > 1000) {
+        return Err(Problem::bad_request("reason: longer than 1000 bytes"));
+    }
+    let detail = match reason {
+        Some(reason) => format!("ended by an operator through the API: {reason}"),
+        None => "ended by an operator through the API".to_owned(),
+    };
+    match api.table.get(id) {
+        Some(session) if session.stop(CloseReason::AdminTerminated, Some(detail.into())) => {
+            Ok((StatusCode::ACCEPTED, Json(SessionView::from(&session.snapshot()))))
+        }
+        Some(_) => Err(ended_already()),
+        None => match history::stored(&api, id).await? {
+            Some(_) => Err(ended_already()),
+            None => Err(Problem::not_found("there is no such session")),
+        },
+    }
+}
+
+fn ended_already() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "the session has ended, or was asked to, already")
+}
+
+/// Reads an id from a path.
+pub(crate) fn session_id(text: &str) -> Result<SessionId, Problem> {
+    text.parse().map_err(|_| Problem::bad_request("id: must be a UUID"))
+}

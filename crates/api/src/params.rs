@@ -1,0 +1,228 @@
+//! Query parameters: every known one checked, every unknown one refused.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use jiff::Timestamp;
+use rustsocks_proto::Protocol;
+use rustsocks_sessions::{CloseReason, Status};
+use rustsocks_storage::{Cursor, Direction, Filter, Paging, Sort, SortKey};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use crate::problem::Problem;
+
+/// Query parameters of a type; what does not fit is a problem detail that names it.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let detail = text.split_once(": ").map_or(text.as_str(), |(_, detail)| detail);
+                Err(Problem::bad_request(detail))
+            }
+        }
+    }
+}
+
+/// Filters, order and paging of session lists.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParams {
+    /// The user's name.
+    #[param(example = "alice", max_length = 255)]
+    user: Option<String>,
+    /// `active`, `closed`, `failed` or `rejected_by_acl`.
+    #[param(example = "closed")]
+    status: Option<String>,
+    /// `tcp` or `udp`.
+    #[param(example = "tcp")]
+    protocol: Option<String>,
+    /// The destination's name, in any case, or its address.
+    #[param(example = "example.com", max_length = 255)]
+    dest: Option<String>,
+    /// The address really connected.
+    #[param(example = "192.0.2.1", max_length = 255)]
+    dest_ip: Option<String>,
+    /// The client's address.
+    #[param(example = "198.51.100.7")]
+    source_ip: Option<String>,
+    /// Our address of the outgoing connection.
+    #[param(example = "203.0.113.5")]
+    egress_ip: Option<String>,
+    /// Our port of the outgoing connection.
+    #[param(example = 40000)]
+    egress_port: Option<u16>,
+    /// An instant at which the session was running (RFC 3339).
+    #[param(example = "2026-01-02T03:04:05Z")]
+    at: Option<String>,
+    /// Why it ended.
+    #[param(example = "client_closed")]
+    close_reason: Option<String>,
+    /// Started at this time or later (RFC 3339).
+    #[param(example = "2026-01-01T00:00:00Z")]
+    start_after: Option<String>,
+    /// Started before this time (RFC 3339).
+    #[param(example = "2026-02-01T00:00:00Z")]
+    start_before: Option<String>,
+    /// Started within the last so many hours.
+    #[param(example = 24, minimum = 1, maximum = 87600)]
+    hours: Option<u64>,
+    /// At least so many bytes, both directions together.
+    #[param(example = 1_000_000)]
+    min_bytes: Option<u64>,
+    /// Lasted at least so many seconds.
+    #[param(example = 60)]
+    min_duration_secs: Option<u64>,
+    /// The page, counted from 1.
+    #[param(example = 1, minimum = 1, maximum = 1_000_000_000)]
+    page: Option<u64>,
+    /// Sessions per page.
+    #[param(example = 50, minimum = 1, maximum = 1000)]
+    page_size: Option<u64>,
+    /// `next_cursor` of the answer before; not together with `page`.
+    cursor: Option<String>,
+    /// `end_time`, `start_time`, `duration`, `bytes_sent`, `bytes_received`, `bytes` or `user`.
+    #[param(example = "end_time")]
+    sort_by: Option<String>,
+    /// `asc` or `desc`.
+    #[param(example = "desc")]
+    sort_dir: Option<String>,
+}
+
+/// A checked list request.
+#[derive(Debug)]
+pub(crate) struct ListRequest {
+    pub(crate) filter: Filter,
+    /// None where the caller did not say.
+    pub(crate) sort: Option<Sort>,
+    pub(crate) paging: Paging,
+    /// The page, counted from 1.
+    pub(crate) page: u64,
+    pub(crate) page_size: usize,
+}
+
+/// Lists are this long where the caller does not say.
+const PAGE_SIZE: u64 = 50;
+
+impl ListParams {
+    /// Checks every parameter. `now` is what `hours` counts from.
+    pub(crate) fn check(self, now: Timestamp) -> Result<ListRequest, Problem> {
+        let page = number("page", self.page.unwrap_or(1), 1, 1_000_000_000)?;
+        let page_size = number("page_size", self.page_size.unwrap_or(PAGE_SIZE), 1, 1000)?;
+        let sort = sort(self.sort_by.as_deref(), self.sort_dir.as_deref())?;
+        let paging = match &self.cursor {
+            None => Paging::Page(page - 1),
+            Some(_) if self.page.is_some() => {
+                return Err(Problem::bad_request("cursor: not together with page"));
+            }
+            Some(_) if sort.is_some_and(|sort| sort != Sort::default()) => {
+                return Err(Problem::bad_request("cursor: only with the default order"));
+            }
+            Some(text) => {
+                Paging::Behind(parsed("cursor", text, |text| text.parse::<Cursor>().ok())?)
+            }
+        };
+        let start_after = match (self.hours, &self.start_after) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::bad_request("hours: not together with start_after"));
+            }
+            (Some(hours), None) => {
+                let hours = number("hours", hours, 1, 87_600)?;
+                now.checked_sub(Duration::from_secs(hours * 3600)).ok()
+            }
+            (None, text) => optional("start_after", text.as_deref(), time)?,
+        };
+        let ip = |text: &str| text.parse::<IpAddr>().ok();
+        let filter = Filter {
+            user: text("user", self.user)?,
+            status: optional("status", self.status.as_deref(), Status::from_name)?,
+            protocol: optional("protocol", self.protocol.as_deref(), protocol)?,
+            dest: text("dest", self.dest)?,
+            dest_ip: text("dest_ip", self.dest_ip)?,
+            source_ip: optional("source_ip", self.source_ip.as_deref(), ip)?,
+            egress_ip: optional("egress_ip", self.egress_ip.as_deref(), ip)?,
+            egress_port: self.egress_port,
+            at: optional("at", self.at.as_deref(), time)?,
+            close_reason: optional(
+                "close_reason",
+                self.close_reason.as_deref(),
+                CloseReason::from_name,
+            )?,
+            start_after,
+            start_before: optional("start_before", self.start_before.as_deref(), time)?,
+            min_bytes: self.min_bytes,
+            min_duration: self.min_duration_secs.map(Duration::from_secs),
+        };
+        let page_size = usize::try_from(page_size).unwrap_or(usize::MAX);
+        Ok(ListRequest { filter, sort, paging, page, page_size })
+    }
+}
+
+fn sort(key: Option<&str>, direction: Option<&str>) -> Result<Option<Sort>, Problem> {
+    let key = optional("sort_by", key, SortKey::from_name)?;
+    let direction = optional("sort_dir", direction, |text| match text {
+        "asc" => Some(Direction::Ascending),
+        "desc" => Some(Direction::Descending),
+        _ => None,
+    })?;
+    if key.is_none() && direction.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Sort { key: key.unwrap_or_default(), direction: direction.unwrap_or_default() }))
+}
+
+/// The transport of this name.
+pub(crate) fn protocol(name: &str) -> Option<Protocol> {
+    [Protocol::Tcp, Protocol::Udp].into_iter().find(|protocol| protocol.name() == name)
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+/// A number within bounds.
+pub(crate) fn number(name: &str, value: u64, least: u64, most: u64) -> Result<u64, Problem> {
+    match (least..=most).contains(&value) {
+        true => Ok(value),
+        false => Err(Problem::bad_request(format!("{name}: must be {least} to {most}"))),
+    }
+}
+
+/// Free text to compare with: not empty, not longer than any name.
+fn text(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+    match &value {
+        Some(text) if text.is_empty() => {
+            Err(Problem::bad_request(format!("{name}: must not be empty")))
+        }
+        Some(text) if text.len() > 1024 => {
+            Err(Problem::bad_request(format!("{name}: longer than 1024 bytes")))
+        }
+        _ => Ok(value),
+    }
+}
+
+/// A parameter through `parse`, if it is there.
+pub(crate) fn optional<T>(
+    name: &str,
+    value: Option<&str>,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Problem> {
+    value.map(|text| parsed(name, text, parse)).transpose()
+}
+
+fn parsed<T>(name: &str, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Problem> {
+    parse(text).ok_or_else(|| {
+        let shown: String = text.chars().take(60).collect();
+        Problem::bad_request(format!("{name}: cannot be {shown:?}"))
+    })
+}

@@ -1,0 +1,101 @@
+//! Every path, and the description generated from them.
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use utoipa::OpenApi as _;
+use utoipa::openapi::{Info, License, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::problem::Problem;
+use crate::{Api, acl, events, health, history, live};
+
+#[derive(utoipa::OpenApi)]
+#[openapi()]
+struct Empty;
+
+/// All documented routes.
+fn documented() -> OpenApiRouter<Api> {
+    let router = OpenApiRouter::with_openapi(Empty::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(live::active))
+        .routes(routes!(history::history))
+        .routes(routes!(history::one))
+        .routes(routes!(live::terminate))
+        .routes(routes!(history::of_user))
+        .routes(routes!(acl::rules))
+        .routes(routes!(acl::test))
+        .routes(routes!(acl::reload))
+        .routes(routes!(events::events));
+    with_metrics(router)
+}
+
+#[cfg(feature = "metrics")]
+fn with_metrics(router: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    router.routes(routes!(crate::metrics::metrics))
+}
+
+#[cfg(not(feature = "metrics"))]
+fn with_metrics(router: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    router
+}
+
+fn describe(mut openapi: OpenApi) -> OpenApi {
+    let mut info = Info::new("RustSocks", env!("CARGO_PKG_VERSION"));
+    info.description = Some("The session ledger of a SOCKS proxy.".to_owned());
+    info.license = Some(License::new("MIT"));
+    openapi.info = info;
+    openapi
+}
+
+/// The API's description as the file `openapi.json` holds it.
+///
+/// # Panics
+/// Never: the description is made of strings and numbers.
+pub fn openapi_json() -> String {
+    let (_, openapi) = documented().split_for_parts();
+    let mut json =
+        describe(openapi).to_pretty_json().expect("a description is plain strings and numbers");
+    json.push('\n');
+    json
+}
+
+/// The router of an API, ready to serve.
+pub(crate) fn router(api: Api) -> Router {
+    let base_path = api.options.base_path.clone();
+    let (router, openapi) = documented().split_for_parts();
+    let router = with_description(router, describe(openapi), &api);
+    let router = router.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(api);
+    match base_path.is_empty() {
+        true => router,
+        false => Router::new().nest(&base_path, router).fallback(unknown),
+    }
+}
+
+#[cfg(feature = "api-docs")]
+fn with_description(router: Router<Api>, openapi: OpenApi, api: &Api) -> Router<Api> {
+    if api.options.swagger {
+        return router.merge(crate::browser::routes(&api.options.base_path, &openapi));
+    }
+    plain_description(router, openapi)
+}
+
+#[cfg(not(feature = "api-docs"))]
+fn with_description(router: Router<Api>, openapi: OpenApi, _api: &Api) -> Router<Api> {
+    plain_description(router, openapi)
+}
+
+fn plain_description(router: Router<Api>, openapi: OpenApi) -> Router<Api> {
+    let described = move || std::future::ready(axum::Json(openapi.clone()));
+    router.route("/api/openapi.json", axum::routing::get(described))
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

@@ -1,0 +1,120 @@
+//! Serving over TCP: bounded connections, bounded patience.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+use crate::problem::Problem;
+use crate::{Api, guard, routes};
+
+/// Connections at once; further ones wait in the listener's queue.
+const MOST_CONNECTIONS: usize = 256;
+
+/// The largest body.
+const BODY_BYTES: usize = 1 << 20;
+
+/// How long a client may take to send its request's head, and to send the next piece of a body.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long connections may take to finish after the stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Api {
+    /// Serves until `stop` is cancelled, then lets answers under way finish for two seconds.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let app = self.router();
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let connections = TaskTracker::new();
+        let accepting = async {
+            loop {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let (app, stop) = (app.clone(), stop.clone());
+                        connections.spawn(async move {
+                            serve_connection(stream, app, stop).await;
+                            drop(place);
+                        });
+                    }
+                    // Out of descriptors, most likely: do not spin.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        };
+        stop.run_until_cancelled(accepting).await;
+        connections.close();
+        let _late = tokio::time::timeout(GRACE, connections.wait()).await;
+    }
+
+    /// The routes with everything that surrounds them.
+    pub(crate) fn router(self) -> Router {
+        routes::router(self)
+            .layer(middleware::from_fn(guard::guard))
+            .layer(middleware::from_fn(limit_time))
+            .layer(middleware::from_fn(limit_body))
+            .layer(DefaultBodyLimit::max(BODY_BYTES))
+            .layer(RequestBodyTimeoutLayer::new(PATIENCE))
+            .layer(CatchPanicLayer::custom(|_| panicked()))
+    }
+}
+
+async fn serve_connection(stream: TcpStream, app: Router, stop: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let mut connection = std::pin::pin!(connection);
+    // An error is the client's: it sent no HTTP, was too slow, or went away.
+    tokio::select! {
+        _done = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _done = connection.await;
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long")
+            .into_response(),
+    }
+}
+
+/// Says "too large" as a problem detail, also where the length is announced and never sent.
+async fn limit_body(request: Request, next: Next) -> Response {
+    let announced = request
+        .headers()
+        .get(axum::http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large =
+        || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body: larger than 1 MB").into_response();
+    if announced.is_some_and(|length| length > BODY_BYTES as u64) {
+        return too_large();
+    }
+    let response = next.run(request).await;
+    match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => response,
+    }
+}
+
+fn panicked() -> Response {
+    tracing::error!("an API handler panicked; please report it");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server made a mistake").into_response()
+}
