@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::fmt::Display;
+use std::io::{self, BufRead as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rustsocks_access::UserName;
+use rustsocks_access::acl::{Acl, Question};
+use rustsocks_access::auth::hash_password;
+use rustsocks_proto::{Host, HostName, Protocol, Target};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::output;
+use crate::program;
+
+/// A bad configuration or command line.
+const BAD_CONFIGURATION: u8 = 2;
+
+/// A SOCKS5 proxy whose books always balance.
+///
+/// Without a configuration file it serves SOCKS on 127.0.0.1:1080 and its API on
+/// 127.0.0.1:9090, and records sessions in data/sessions.db.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    /// Configuration file (TOML).
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration file; exits with 0 or 2.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Hash a password read from standard input, for `password_hash`.
+    HashPassword,
+    /// Ask the access rules.
+    #[command(subcommand)]
+    Acl(AclCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum AclCommand {
+    /// Tell which rule decides about a destination; exits with 0 (allow), 1 (block) or 2 (error).
+    Test(AclTest),
+}
+
+#[derive(Debug, Args)]
+struct AclTest {
+    /// The user; the anonymous one by default.
+    #[arg(long)]
+    user: Option<String>,
+    /// The destination.
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_target)]
+    dest: Target,
+    /// tcp or udp.
+    #[arg(long, default_value = "tcp", value_parser = ["tcp", "udp"])]
+    protocol: String,
+    /// The rules' file, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE")]
+    acl: Option<PathBuf>,
+    /// Configuration file (TOML).
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs what the command line asks for.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let config = cli.config.as_deref();
+    match cli.command {
+        None => match load(config) {
+            Ok(config) => program::run(config),
+            Err(code) => code,
+        },
+        Some(Command::Check { file }) => check(&file),
+        Some(Command::HashPassword) => hash(),
+        Some(Command::Acl(AclCommand::Test(test))) => acl_test(test, config),
+    }
+}
+
+/// Says what is wrong, in one line, and gives the exit code for it.
+fn complain(problem: &dyn Display) -> ExitCode {
+    let line = format!("rustsocks: {problem}\n");
+    // Nothing is left to do when standard error is gone as well.
+    let _unheard = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+fn say(text: &str, code: ExitCode) -> ExitCode {
+    match output::print(text) {
+        Ok(()) => code,
+        Err(error) => complain(&format_args!("cannot write to standard output: {error}")),
+    }
+}
+
+fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
+    let loaded = match file {
+        Some(file) => Config::load(file),
+        None => Config::embedded(),
+    };
+    loaded.map_err(|fault| complain(&fault))
+}
+
+fn check(file: &Path) -> ExitCode {
+    let config = match load(Some(file)) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    if let Some(rules) = &config.acl.file
+        && let Err(error) = rustsocks_access::acl::Rules::load(rules)
+    {
+        return complain(&error);
+    }
+    let warnings: String =
+        config.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    say(&format!("{warnings}{}: the configuration is sound\n", file.display()), ExitCode::SUCCESS)
+}
+
+fn hash() -> ExitCode {
+    let mut line = Zeroizing::new(String::new());
+    if let Err(error) = io::stdin().lock().read_line(&mut line) {
+        return complain(&format_args!("cannot read a password from standard input: {error}"));
+    }
+    let password = line.trim_end_matches(['\n', '\r']);
+    if password.is_empty() || password.len() > 255 {
+        return complain(&"a password has 1 to 255 bytes (RFC 1929); give one on standard input");
+    }
+    match hash_password(&SecretString::from(password)) {
+        Ok(hash) => say(&format!("{hash}\n"), ExitCode::SUCCESS),
+        Err(error) => complain(&error),
+    }
+}
+
+fn acl_test(test: AclTest, config: Option<&Path>) -> ExitCode {
+    let config = match load(test.config.as_deref().or(config)) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let Some(file) = test.acl.or(config.acl.file) else {
+        return complain(&"the access rules are switched off; name a file with --acl");
+    };
+    let anonymous = config.acl.anonymous_user;
+    let user = match test.user.as_deref().map(UserName::new) {
+        None => anonymous.clone(),
+        Some(Ok(user)) => user,
+        Some(Err(error)) => return complain(&format_args!("--user: {error}")),
+    };
+    let acl = match Acl::from_file(&file, anonymous) {
+        Ok(acl) => acl,
+        Err(error) => return complain(&error),
+    };
+    let protocol = if test.protocol == "udp" { Protocol::Udp } else { Protocol::Tcp };
+    let Target { host, port } = &test.dest;
+    let question = Question { user: user.as_str(), host, port: *port, protocol };
+    let Some(explanation) = acl.explain(&question, None) else {
+        return complain(&"the access rules are switched off");
+    };
+    let blocked = explanation.verdict().is_some_and(|verdict| !verdict.is_allow());
+    say(&explanation.to_string(), ExitCode::from(u8::from(blocked)))
+}
+
+/// Reads `host:port`, with IPv6 addresses in brackets.
+fn parse_target(text: &str) -> Result<Target, String> {
+    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+        return Ok(address.into());
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("write it as HOST:PORT")?;
+    let port = port.parse().map_err(|_| "the port must be 0 to 65535")?;
+    let host = HostName::new(host).map_err(|error| error.to_string())?;
+    if host.as_str().contains(':') {
+        return Err("write an IPv6 address in brackets, as [2001:db8::1]:443".into());
+    }
+    Ok(Target { host: Host::Name(host), port })
+}

@@ -1,0 +1,129 @@
+//! The configuration: a file's text on one side, checked values on the other.
+//!
+//! Inside [`Config`] no invalid setting can exist. What is wrong with a file is one [`Fault`],
+//! told in one line.
+
+mod checks;
+mod fault;
+mod file;
+mod place;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustsocks_access::UserName;
+use rustsocks_access::auth::Credential;
+use rustsocks_server::pool::PoolSettings;
+use rustsocks_server::resolve::DnsSettings;
+use rustsocks_sessions::Rules;
+use rustsocks_storage::RecorderOptions;
+use rustsocks_telemetry::events::Limits;
+use rustsocks_telemetry::logging::{Format, Level};
+
+pub(crate) use fault::Fault;
+
+/// Everything the program needs to know, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The file it came from; none for the embedded defaults.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) server: ServerConfig,
+    pub(crate) authentication: Authentication,
+    pub(crate) acl: AclConfig,
+    pub(crate) log: (Level, Format),
+    pub(crate) sessions: Rules,
+    pub(crate) ledger: Option<LedgerConfig>,
+    pub(crate) node: String,
+    pub(crate) api: Option<ApiConfig>,
+    pub(crate) events: Limits,
+    /// What was accepted and should be known: settings without effect, weak choices.
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ServerConfig {
+    pub(crate) max_connections: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) egress: Option<std::net::IpAddr>,
+    pub(crate) splice_pipes: usize,
+    pub(crate) pool: Option<PoolSettings>,
+    pub(crate) dns: DnsSettings,
+}
+
+#[derive(Debug)]
+pub(crate) enum Authentication {
+    None,
+    UserPass(Vec<Credential>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AclConfig {
+    /// The rules' file; none where the rules are off.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) watch: bool,
+    pub(crate) anonymous_user: UserName,
+}
+
+/// How sessions are recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerConfig {
+    pub(crate) storage: StorageConfig,
+    pub(crate) recorder: RecorderOptions,
+    /// None keeps records for ever.
+    pub(crate) keep: Option<Duration>,
+    pub(crate) cleanup_interval: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StorageConfig {
+    Memory { max_sessions: usize },
+    Sqlite { path: PathBuf, durability: Durability },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    Full,
+    Normal,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ApiConfig {
+    pub(crate) listen: SocketAddr,
+    /// Empty, or a path that begins with a slash and does not end with one.
+    pub(crate) base_path: String,
+    pub(crate) swagger: bool,
+    pub(crate) metrics: bool,
+}
+
+impl Config {
+    /// The configuration without any file.
+    pub(crate) fn embedded() -> Result<Self, Fault> {
+        Self::parse("", Path::new("(embedded defaults)"))
+    }
+
+    /// Reads and checks a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, Fault> {
+        let text = std::fs::read(path).map_err(|error| {
+            Fault::whole(
+                path,
+                format!("cannot be read: {error}"),
+                "check the path and its permissions",
+            )
+        })?;
+        let text = String::from_utf8(text)
+            .map_err(|_| Fault::whole(path, "is not UTF-8 text".into(), "save it as UTF-8"))?;
+        let config = Self::parse(&text, path)?;
+        Ok(Self { path: Some(path.to_owned()), ..config })
+    }
+
+    /// Checks a file's text. `path` is for messages, and for files named beside it.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Fault> {
+        let file: file::File =
+            toml::from_str(text).map_err(|error| Fault::from_toml(text, path, &error))?;
+        checks::check(file, &place::Source { text, path })
+    }
+}

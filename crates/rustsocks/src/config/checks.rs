@@ -1,0 +1,514 @@
+//! From the file's form to checked values, a section at a time.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustsocks_access::UserName;
+use rustsocks_access::auth::Credential;
+use rustsocks_server::pool::PoolSettings;
+use rustsocks_server::resolve::{DnsMode, DnsSettings};
+use rustsocks_sessions::Rules;
+use rustsocks_storage::RecorderOptions;
+use rustsocks_telemetry::events::Limits;
+use rustsocks_telemetry::logging::{Format, Level};
+use secrecy::SecretString;
+
+use super::fault::{Fault, nearest};
+use super::place::Source;
+use super::{
+    AclConfig, ApiConfig, Authentication, Config, Durability, LedgerConfig, ServerConfig,
+    StorageConfig, file,
+};
+use crate::features;
+
+/// How long a failing store is tried at shutdown.
+const LAST_TRIES: Duration = Duration::from_secs(5);
+
+/// Records that may wait for the store beyond the sessions that run.
+const BACKLOG: usize = 250_000;
+
+/// A year in hours and days, the bound of long intervals.
+const HOURS_MAX: i64 = 87_600;
+const DAYS_MAX: i64 = 36_500;
+
+/// One section under check: names keys in faults.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    source: &'a Source<'a>,
+    name: &'a str,
+    nth: usize,
+}
+
+impl<'a> Section<'a> {
+    fn new(source: &'a Source<'a>, name: &'a str) -> Self {
+        Self { source, name, nth: 0 }
+    }
+
+    fn fault(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Fault {
+        let place = self.source.place_of(self.name, key, self.nth).map(Box::new);
+        let problem = problem.into();
+        // A setting that the file does not show came from elsewhere: name it in the problem.
+        let problem = match place {
+            Some(_) => problem,
+            None => format!("{}.{key}: {problem}", self.name),
+        };
+        Fault { file: self.source.path.to_owned(), place, problem, remedy: remedy.into() }
+    }
+
+    fn number(&self, key: &str, value: i64, range: RangeInclusive<i64>) -> Result<u64, Fault> {
+        let (least, most) = (*range.start(), *range.end());
+        if !range.contains(&value) {
+            let remedy = format!("give a number from {least} to {most}");
+            return Err(self.fault(key, "out of range", remedy));
+        }
+        Ok(value.unsigned_abs())
+    }
+
+    fn size(&self, key: &str, value: i64, range: RangeInclusive<i64>) -> Result<usize, Fault> {
+        let value = self.number(key, value, range)?;
+        Ok(usize::try_from(value).unwrap_or(usize::MAX))
+    }
+
+    fn seconds(&self, key: &str, value: i64, least: i64) -> Result<Duration, Fault> {
+        self.number(key, value, least..=HOURS_MAX * 3600).map(Duration::from_secs)
+    }
+
+    fn millis(&self, key: &str, value: i64) -> Result<Duration, Fault> {
+        self.number(key, value, 1..=3_600_000).map(Duration::from_millis)
+    }
+
+    /// A time in which 0 means "no limit".
+    fn limit(&self, key: &str, value: i64) -> Result<Option<Duration>, Fault> {
+        let limit = self.seconds(key, value, 0)?;
+        Ok((!limit.is_zero()).then_some(limit))
+    }
+
+    fn address(&self, key: &str, text: &str) -> Result<IpAddr, Fault> {
+        text.parse().map_err(|_| {
+            self.fault(key, "not an IP address", "write one such as \"127.0.0.1\" or \"::\"")
+        })
+    }
+
+    fn word<T: Copy>(&self, key: &str, text: &str, known: &[(&str, T)]) -> Result<T, Fault> {
+        if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
+            return Ok(*value);
+        }
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let remedy = match nearest(text, &names) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("use one of \"{}\"", names.join("\", \"")),
+        };
+        Err(self.fault(key, format!("unknown value \"{text}\""), remedy))
+    }
+}
+
+/// Whether a section of a later capability is switched on.
+fn refuse_later(source: &Source<'_>, name: &str, section: &toml::Table) -> Result<(), Fault> {
+    match section.get("enabled").and_then(toml::Value::as_bool) {
+        Some(true) => Err(Section::new(source, name).fault(
+            "enabled",
+            "not supported yet",
+            "set it to false or remove the section",
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config, Fault> {
+    let mut warnings = Vec::new();
+    refuse_later(source, "server.tls", &file.server.tls)?;
+    refuse_later(source, "qos", &file.qos)?;
+    refuse_later(source, "sessions.dashboard_auth", &file.sessions.dashboard_auth)?;
+    let (listen, server) = server(&file, source)?;
+    let authentication = authentication(std::mem::take(&mut file.auth), source, &mut warnings)?;
+    let acl = acl(&file.acl, source)?;
+    let log = logging(&file.logging, source)?;
+    let node = node(&file.sessions, source)?;
+    let sessions = sessions(&file, source, server.max_connections)?;
+    let ledger = match file.sessions.enabled {
+        true => Some(ledger(&file.sessions, source)?),
+        false => None,
+    };
+    note_without_effect(&file, &mut warnings);
+    let api = api(&file, source)?;
+    let events = telemetry(&file.telemetry, source)?;
+    Ok(Config {
+        path: None,
+        listen,
+        server,
+        authentication,
+        acl,
+        log,
+        sessions,
+        ledger,
+        node,
+        api,
+        events,
+        warnings,
+    })
+}
+
+fn server(file: &file::File, source: &Source<'_>) -> Result<(SocketAddr, ServerConfig), Fault> {
+    let form = &file.server;
+    let section = Section::new(source, "server");
+    let listen =
+        SocketAddr::new(section.address("bind_address", &form.bind_address)?, form.bind_port);
+    let egress = match &form.egress_address {
+        Some(text) => Some(section.address("egress_address", text)?),
+        None => None,
+    };
+    let config = ServerConfig {
+        max_connections: section.size("max_connections", form.max_connections, 1..=1_000_000)?,
+        handshake_timeout: section.seconds(
+            "handshake_timeout_secs",
+            form.handshake_timeout_secs,
+            1,
+        )?,
+        connect_timeout: section.millis("connect_timeout_ms", form.connect_timeout_ms)?,
+        shutdown_grace: section.seconds("shutdown_grace_secs", form.shutdown_grace_secs, 0)?,
+        egress,
+        splice_pipes: section.size("splice_pipes", form.splice_pipes, 0..=16_384)?,
+        pool: pool(&form.pool, source)?,
+        dns: dns(&file.dns, source)?,
+    };
+    Ok((listen, config))
+}
+
+fn pool(form: &file::Pool, source: &Source<'_>) -> Result<Option<PoolSettings>, Fault> {
+    let section = Section::new(source, "server.pool");
+    let settings = PoolSettings {
+        max_idle_per_dest: section.size("max_idle_per_dest", form.max_idle_per_dest, 1..=10_000)?,
+        max_total_idle: section.size("max_total_idle", form.max_total_idle, 1..=100_000)?,
+        idle_timeout: section.seconds("idle_timeout_secs", form.idle_timeout_secs, 1)?,
+        connect_timeout: section.millis("connect_timeout_ms", form.connect_timeout_ms)?,
+    };
+    Ok(form.enabled.then_some(settings))
+}
+
+fn dns(form: &file::Dns, source: &Source<'_>) -> Result<DnsSettings, Fault> {
+    let section = Section::new(source, "dns");
+    let servers = form
+        .servers
+        .iter()
+        .map(|text| {
+            let with_port = text.parse::<SocketAddr>();
+            with_port.or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53))).map_err(
+                |_| section.fault("servers", "not a list of addresses", "write \"192.0.2.1:53\""),
+            )
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let is_system = section.word("mode", &form.mode, &[("builtin", false), ("system", true)])?;
+    let mode = match (is_system, servers.is_empty()) {
+        (false, _) => DnsMode::Builtin { servers },
+        (true, true) => DnsMode::System,
+        (true, false) => {
+            let remedy = "remove it, or set mode = \"builtin\"";
+            return Err(section.fault(
+                "servers",
+                "the system's resolver has its own servers",
+                remedy,
+            ));
+        }
+    };
+    Ok(DnsSettings {
+        mode,
+        cache_entries: section.number("cache_entries", form.cache_entries, 0..=1_000_000)?,
+        timeout: section.millis("timeout_ms", form.timeout_ms)?,
+    })
+}
+
+fn authentication(
+    form: file::Auth,
+    source: &Source<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Authentication, Fault> {
+    let section = Section::new(source, "auth");
+    let later = |key: &str, method: &str, known: &[&str]| match known.contains(&method) {
+        true => Err(section.fault(key, "not supported yet", "use \"none\" or \"userpass\"")),
+        false => Ok(()),
+    };
+    later("client_method", &form.client_method, &["pam.address"])?;
+    section.word("client_method", &form.client_method, &[("none", ())])?;
+    let key = match source.place_of("auth", "method", 0) {
+        Some(_) => "method",
+        None => "socks_method",
+    };
+    later(key, &form.socks_method, &["pam.address", "pam.username", "gssapi"])?;
+    let methods = [("none", false), ("userpass", true)];
+    let wants_password = section.word(key, &form.socks_method, &methods)?;
+    let mut users: Vec<Credential> = Vec::new();
+    for (nth, user) in form.users.into_iter().enumerate() {
+        let section = Section { source, name: "auth.users", nth };
+        let credential = credential(user, &section)?;
+        if users.iter().any(|known| known.user() == credential.user()) {
+            let remedy = "keep one of them";
+            return Err(section.fault("username", "the user is configured twice", remedy));
+        }
+        users.push(credential);
+    }
+    if !wants_password {
+        return Ok(Authentication::None);
+    }
+    if users.is_empty() {
+        let remedy = "add [[auth.users]] with username and password_hash";
+        return Err(section.fault(key, "nobody could ever log in: there are no users", remedy));
+    }
+    let plain = users.iter().filter(|user| user.is_plaintext()).count();
+    if plain > 0 {
+        warnings.push(format!(
+            "{plain} of {} users have a plain-text password in the file; replace `password` by \
+             `password_hash`, made with `rustsocks hash-password`",
+            users.len()
+        ));
+    }
+    Ok(Authentication::UserPass(users))
+}
+
+fn credential(user: file::User, section: &Section<'_>) -> Result<Credential, Fault> {
+    let file::User { username, password, password_hash } = user;
+    let name_fault = |problem: String| section.fault("username", problem, "choose another name");
+    UserName::new(&username).map_err(|error| name_fault(error.to_string()))?;
+    let (key, credential) = match (password, password_hash) {
+        (Some(password), None) => {
+            ("password", Credential::with_password(&username, SecretString::from(password)))
+        }
+        (None, Some(hash)) => ("password_hash", Credential::with_hash(&username, &hash)),
+        (Some(_), Some(_)) => {
+            let problem = "the user has both a password and a hash";
+            return Err(section.fault("password", problem, "remove the password"));
+        }
+        (None, None) => {
+            let remedy = "make a password_hash with `rustsocks hash-password`";
+            return Err(section.fault("username", "the user has no password", remedy));
+        }
+    };
+    credential.map_err(|error| {
+        section.fault(key, error.to_string(), "make a new one with `rustsocks hash-password`")
+    })
+}
+
+fn acl(form: &file::Acl, source: &Source<'_>) -> Result<AclConfig, Fault> {
+    let section = Section::new(source, "acl");
+    let anonymous_user = UserName::new(&form.anonymous_user).map_err(|error| {
+        section.fault("anonymous_user", error.to_string(), "choose another name")
+    })?;
+    let file = match (form.enabled, &form.config_file) {
+        (false, _) => None,
+        (true, Some(file)) => Some(beside(source.path, file)),
+        (true, None) => {
+            let remedy = "add config_file = \"acl.toml\"";
+            return Err(section.fault("enabled", "no file with rules is named", remedy));
+        }
+    };
+    if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
+        let problem = format!("the file {} does not exist", file.display());
+        return Err(section.fault("config_file", problem, "create it, or correct the path"));
+    }
+    Ok(AclConfig { file, watch: form.watch, anonymous_user })
+}
+
+/// A file named in the configuration: from the working directory, else from the folder of the
+/// configuration file.
+fn beside(config: &Path, named: &str) -> PathBuf {
+    let from_here = PathBuf::from(named);
+    if from_here.exists() {
+        return from_here;
+    }
+    match config.parent().map(|folder| folder.join(named)) {
+        Some(beside) if beside.exists() => beside,
+        _ => from_here,
+    }
+}
+
+fn logging(form: &file::Logging, source: &Source<'_>) -> Result<(Level, Format), Fault> {
+    let section = Section::new(source, "logging");
+    let levels = [
+        ("trace", Level::Trace),
+        ("debug", Level::Debug),
+        ("info", Level::Info),
+        ("warn", Level::Warn),
+        ("error", Level::Error),
+    ];
+    let formats = [("pretty", Format::Pretty), ("json", Format::Json)];
+    let level = section.word("level", &form.level, &levels)?;
+    Ok((level, section.word("format", &form.format, &formats)?))
+}
+
+fn node(form: &file::Sessions, source: &Source<'_>) -> Result<String, Fault> {
+    let node = match &form.node_id {
+        Some(node) => node.clone(),
+        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    if node.is_empty() || node.len() > 255 || node.chars().any(char::is_control) {
+        let problem = "a node's name has 1 to 255 bytes and no control characters";
+        return Err(Section::new(source, "sessions").fault("node_id", problem, "choose another"));
+    }
+    Ok(node)
+}
+
+fn sessions(
+    file: &file::File,
+    source: &Source<'_>,
+    max_connections: usize,
+) -> Result<Rules, Fault> {
+    let form = &file.sessions;
+    let section = Section::new(source, "sessions");
+    let server = Section::new(source, "server");
+    let metrics = Section::new(source, "metrics");
+    let every = form.traffic_update_packet_interval;
+    let every = section.number("traffic_update_packet_interval", every, 1..=1_000_000)?;
+    section.number("stats_window_hours", form.stats_window_hours, 1..=HOURS_MAX)?;
+    Ok(Rules {
+        accounting: form.enabled,
+        publish_every: u32::try_from(every).unwrap_or(u32::MAX),
+        interim: section.seconds("interim_interval_secs", form.interim_interval_secs, 1)?,
+        idle: server.limit("idle_timeout_secs", file.server.idle_timeout_secs)?,
+        half_closed: server
+            .limit("half_closed_timeout_secs", file.server.half_closed_timeout_secs)?,
+        max_unsaved: max_connections + BACKLOG,
+        max_user_labels: metrics.size(
+            "max_user_labels",
+            file.metrics.max_user_labels,
+            0..=100_000,
+        )?,
+    })
+}
+
+fn ledger(form: &file::Sessions, source: &Source<'_>) -> Result<LedgerConfig, Fault> {
+    let section = Section::new(source, "sessions");
+    let days = section.number("retention_days", form.retention_days, 0..=DAYS_MAX)?;
+    let hours =
+        section.number("cleanup_interval_hours", form.cleanup_interval_hours, 1..=HOURS_MAX)?;
+    Ok(LedgerConfig {
+        storage: storage(form, &section)?,
+        recorder: RecorderOptions {
+            batch_size: section.size("batch_size", form.batch_size, 1..=100_000)?,
+            batch_interval: section.millis("batch_interval_ms", form.batch_interval_ms)?,
+            last_tries: LAST_TRIES,
+        },
+        keep: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        cleanup_interval: Duration::from_secs(hours * 3600),
+    })
+}
+
+fn storage(form: &file::Sessions, section: &Section<'_>) -> Result<StorageConfig, Fault> {
+    let durability = section.word(
+        "durability",
+        &form.durability,
+        &[("full", Durability::Full), ("normal", Durability::Normal)],
+    )?;
+    let most = form.memory_max_sessions;
+    let max_sessions = section.size("memory_max_sessions", most, 1..=10_000_000)?;
+    let default = if features::DATABASE { "sqlite" } else { "memory" };
+    let storage = form.storage.as_deref().unwrap_or(default);
+    if ["mariadb", "mysql", "postgres"].contains(&storage) {
+        let remedy = "use \"sqlite\" or \"memory\"";
+        return Err(section.fault("storage", "not supported yet", remedy));
+    }
+    let known = [("sqlite", true), ("memory", false)];
+    if !section.word("storage", storage, &known)? {
+        return match &form.database_url {
+            // 0.9 files name a database beside storage = "memory"; it is not opened.
+            Some(url) if !url.starts_with("sqlite:") => {
+                let remedy = "remove it: storage = \"memory\" has no database";
+                Err(section.fault("database_url", "the URL of another engine", remedy))
+            }
+            _ => Ok(StorageConfig::Memory { max_sessions }),
+        };
+    }
+    if !features::DATABASE {
+        let remedy = "build with `--features database`, or set storage = \"memory\"";
+        return Err(section.fault("storage", "this program was built without SQLite", remedy));
+    }
+    let url = form.database_url.as_deref().unwrap_or("sqlite://data/sessions.db");
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    match path {
+        Some(path) if !path.is_empty() && !path.contains('?') && !path.contains(":memory:") => {
+            Ok(StorageConfig::Sqlite { path: path.into(), durability })
+        }
+        Some(_) => {
+            let remedy =
+                "write \"sqlite://data/sessions.db\"; for no file set storage = \"memory\"";
+            Err(section.fault("database_url", "not the path of a file", remedy))
+        }
+        None => {
+            let problem = "the URL is of another engine than storage = \"sqlite\" says";
+            Err(section.fault("database_url", problem, "write \"sqlite://data/sessions.db\""))
+        }
+    }
+}
+
+fn api(file: &file::File, source: &Source<'_>) -> Result<Option<ApiConfig>, Fault> {
+    let form = &file.sessions;
+    let section = Section::new(source, "sessions");
+    let address = section.address("stats_api_bind_address", &form.stats_api_bind_address)?;
+    if form.stats_api_enabled && !rustsocks_api::may_bind(address) {
+        let problem = "without a login the API may be reached from this machine alone";
+        return Err(section.fault(
+            "stats_api_bind_address",
+            problem,
+            "use \"127.0.0.1\" or \"::1\"",
+        ));
+    }
+    let base_path = form.base_path.trim_end_matches('/');
+    let sound = base_path.is_empty()
+        || base_path.starts_with('/')
+            && base_path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b))
+            && !base_path.contains("//");
+    if !sound {
+        let remedy = "write a path such as \"/\" or \"/rustsocks\"";
+        return Err(section.fault("base_path", "not a path", remedy));
+    }
+    let metrics_section = Section::new(source, "metrics");
+    if file.metrics.enabled == Some(true) && !features::METRICS {
+        let remedy = "build with `--features metrics`, or set it to false";
+        return Err(metrics_section.fault(
+            "enabled",
+            "this program was built without metrics",
+            remedy,
+        ));
+    }
+    if form.swagger_enabled == Some(true) && !features::API_DOCS {
+        let remedy = "build with `--features api-docs`, or set it to false";
+        return Err(section.fault("swagger_enabled", "this program was built without it", remedy));
+    }
+    let config = ApiConfig {
+        listen: SocketAddr::new(address, form.stats_api_port),
+        base_path: base_path.into(),
+        swagger: form.swagger_enabled.unwrap_or(features::API_DOCS),
+        metrics: file.metrics.enabled.unwrap_or(features::METRICS),
+    };
+    Ok(form.stats_api_enabled.then_some(config))
+}
+
+fn telemetry(form: &file::Telemetry, source: &Source<'_>) -> Result<Limits, Fault> {
+    let section = Section::new(source, "telemetry");
+    let max_events = section.size("max_events", form.max_events, 1..=100_000)?;
+    let hours = section.number("retention_hours", form.retention_hours, 1..=HOURS_MAX)?;
+    Ok(Limits {
+        max_events: if form.enabled { max_events } else { 0 },
+        retention: Duration::from_secs(hours * 3600),
+    })
+}
+
+/// Names settings of 0.9 that are accepted although nothing reads them yet.
+fn note_without_effect(file: &file::File, warnings: &mut Vec<String>) {
+    let metrics = &file.metrics;
+    let history = metrics.storage.is_some()
+        || metrics.retention_hours.is_some()
+        || metrics.cleanup_interval_hours.is_some()
+        || metrics.collection_interval_secs.is_some();
+    if history {
+        warnings.push(
+            "metrics.storage, retention_hours, cleanup_interval_hours and \
+             collection_interval_secs have no effect yet: there is no metrics history"
+                .into(),
+        );
+    }
+    let login = &file.sessions.dashboard_auth;
+    if login.get("altcha_enabled").and_then(toml::Value::as_bool) == Some(true) {
+        warnings.push("sessions.dashboard_auth.altcha_enabled has no effect".into());
+    }
+}

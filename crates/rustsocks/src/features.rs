@@ -1,0 +1,8 @@
+//! Which Cargo features are compiled in, as values for the configuration to look at.
+
+/// SQLite.
+pub(crate) const DATABASE: bool = cfg!(feature = "database");
+/// The metrics page.
+pub(crate) const METRICS: bool = cfg!(feature = "metrics");
+/// The API browser.
+pub(crate) const API_DOCS: bool = cfg!(feature = "api-docs");

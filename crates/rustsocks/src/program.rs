@@ -1,0 +1,325 @@
+//! Wiring, signals, and the phases in which the program stops.
+//!
+//! Stop accepting, let clients finish, cut the rest, flush the ledger, stop the API, close the
+//! store. A second signal cuts the grace short, never the flush.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rustsocks_access::acl::{Acl, AclWatch};
+use rustsocks_access::auth::Authenticator;
+use rustsocks_api::{Api, Ledger, Options};
+use rustsocks_server::{
+    Authentication as ServerAuthentication, Notice, Server, Settings, Shutdown,
+};
+use rustsocks_sessions::{Clock, Table};
+use rustsocks_storage::{Recorder, Report, Retention, StoreNotice};
+use rustsocks_telemetry::{Events, logging};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{ApiConfig, Authentication, Config};
+use crate::{notices, storage};
+
+/// Bad configuration that shows only when it is put to use.
+const EXIT_CONFIGURATION: u8 = 2;
+/// Some record could not be made durable.
+const EXIT_LOST: u8 = 3;
+/// The server could not run.
+const EXIT_FAILED: u8 = 4;
+
+/// Runs the server until it is told to stop; gives the program's exit code.
+pub(crate) fn run(config: Config) -> ExitCode {
+    if let Err(error) = logging::init(config.log.0, config.log.1) {
+        return fail(EXIT_FAILED, &error.into());
+    }
+    raise_descriptor_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(EXIT_FAILED, &error.into()),
+    };
+    let code = match runtime.block_on(start(config)) {
+        Ok(running) => runtime.block_on(running.until_stopped()),
+        Err(error) => fail(EXIT_CONFIGURATION, &error),
+    };
+    // Whatever still hangs in a blocking call does not hold up the exit.
+    runtime.shutdown_background();
+    code
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    // One line, with the chain of causes: the log may not be set up yet.
+    let line = format!("rustsocks: {error:#}\n");
+    let _unheard = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    ExitCode::from(code)
+}
+
+/// A session takes two descriptors and the default soft limit is 1024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+/// The parts that were started.
+struct Running {
+    config: Config,
+    server: Arc<Server>,
+    listener: TcpListener,
+    authenticator: Option<Authenticator>,
+    acl: Acl,
+    events: Events,
+    table: Table,
+    ledger: Option<(Ledger, JoinHandle<Report>)>,
+    api: Option<JoinHandle<()>>,
+    helpers: TaskTracker,
+    /// Cancelled when clients are no longer accepted.
+    stopping: CancellationToken,
+    /// Cancelled when no session is left and the rest may stop.
+    ending: CancellationToken,
+    /// Cancelled when the ledger is flushed.
+    flushed: CancellationToken,
+    signals: Signals,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+async fn start(mut config: Config) -> anyhow::Result<Running> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        reload: signal(SignalKind::hangup())?,
+    };
+    let clock = Clock::system();
+    let wall = clock.clone();
+    let events = Events::new(config.events, move || wall.now().wall);
+    let table = Table::new(clock, config.node.as_str().into(), config.sessions.clone());
+    let anonymous = config.acl.anonymous_user.clone();
+    let acl = match &config.acl.file {
+        Some(file) => Acl::from_file(file, anonymous)?,
+        None => Acl::off(anonymous),
+    };
+    let authentication = std::mem::replace(&mut config.authentication, Authentication::None);
+    let authenticator = match authentication {
+        Authentication::None => None,
+        Authentication::UserPass(users) => Some(Authenticator::new(users)?),
+    };
+    let helpers = TaskTracker::new();
+    let (stopping, ending, flushed) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("server.bind_address and bind_port: cannot listen on {}", config.listen)
+    })?;
+    let api_listener = match &config.api {
+        Some(api) => Some(TcpListener::bind(api.listen).await.with_context(|| {
+            format!("sessions.stats_api_port: cannot listen on {}", api.listen)
+        })?),
+        None => None,
+    };
+    let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
+    let server = build_server(&config, &acl, &table, &events, authenticator.clone())?;
+    let ledger_of_api = ledger.as_ref().map(|(ledger, _)| ledger.clone());
+    let api = config.api.as_ref().zip(api_listener).map(|(form, listener)| {
+        let api = Api {
+            table: table.clone(),
+            ledger: ledger_of_api,
+            acl: acl.clone(),
+            events: events.clone(),
+            #[cfg(feature = "metrics")]
+            metrics: crate::metrics::page(form.metrics, &server, &table, ledger.as_ref()),
+            started: Instant::now(),
+            stopping: stopping.clone(),
+            options: Options { base_path: form.base_path.clone(), swagger: form.swagger },
+        };
+        helpers.spawn(api.serve(listener, flushed.clone()))
+    });
+    watch_rules(&config, &acl, &events, &ending, &helpers);
+    let (local, api_local) = (listener.local_addr()?, config.api.as_ref().map(at));
+    tracing::info!(socks = %local, api = ?api_local, node = %config.node, "serving");
+    Ok(Running {
+        config,
+        server,
+        listener,
+        authenticator,
+        acl,
+        events,
+        table,
+        ledger,
+        api,
+        helpers,
+        stopping,
+        ending,
+        flushed,
+        signals,
+    })
+}
+
+fn at(api: &ApiConfig) -> String {
+    format!("http://{}{}", api.listen, api.base_path)
+}
+
+async fn open_ledger(
+    config: &Config,
+    table: &Table,
+    events: &Events,
+    ending: &CancellationToken,
+    helpers: &TaskTracker,
+) -> anyhow::Result<Option<(Ledger, JoinHandle<Report>)>> {
+    let Some(form) = &config.ledger else { return Ok(None) };
+    let store = storage::open(&form.storage).await.context("sessions.database_url")?;
+    let store = Arc::new(store);
+    let crashed = store.close_crashed(&config.node).await.context("closing the last run's rows")?;
+    if crashed > 0 {
+        tracing::warn!(sessions = crashed, "the last run died; its open sessions are closed");
+    }
+    let sink = events.clone();
+    let notice = move |notice: StoreNotice| notices::from_store(&sink, notice);
+    let recorder = Recorder::new(table.clone(), Arc::clone(&store), form.recorder.clone(), notice);
+    let (figures, flusher) = (recorder.figures(), recorder.flusher());
+    let recording = helpers.spawn(recorder.run(ending.clone()));
+    let retention = Retention { keep: form.keep, interval: form.cleanup_interval };
+    helpers.spawn(retention.run(Arc::clone(&store), table.clock().clone(), ending.clone()));
+    Ok(Some((Ledger { store, figures, flusher }, recording)))
+}
+
+fn build_server(
+    config: &Config,
+    acl: &Acl,
+    table: &Table,
+    events: &Events,
+    authenticator: Option<Authenticator>,
+) -> anyhow::Result<Arc<Server>> {
+    let form = &config.server;
+    let settings = Settings {
+        max_connections: form.max_connections,
+        handshake_timeout: form.handshake_timeout,
+        connect_timeout: form.connect_timeout,
+        bind_timeout: config.sessions.idle,
+        egress: form.egress,
+        dns: form.dns.clone(),
+        pool: form.pool.clone(),
+        pipes: form.splice_pipes,
+        authentication: match authenticator {
+            Some(authenticator) => ServerAuthentication::UserPass(authenticator),
+            None => ServerAuthentication::None,
+        },
+    };
+    let sink = events.clone();
+    let notices = Arc::new(move |notice: Notice| notices::from_server(&sink, notice));
+    Server::new(settings, acl.clone(), table.clone(), notices).context("dns")
+}
+
+fn watch_rules(
+    config: &Config,
+    acl: &Acl,
+    events: &Events,
+    ending: &CancellationToken,
+    helpers: &TaskTracker,
+) {
+    let Some(watch) = config.acl.watch.then(|| AclWatch::new(acl)).flatten() else { return };
+    if let Some(error) = watch.without_signs() {
+        tracing::warn!(%error, "no signs of file changes; looking every five seconds instead");
+    }
+    let (events, ending) = (events.clone(), ending.clone());
+    helpers.spawn(async move {
+        let report = |reload| notices::from_reload(&events, reload);
+        ending.run_until_cancelled(watch.run(report)).await;
+    });
+}
+
+impl Running {
+    /// Serves until a signal, then stops phase by phase.
+    async fn until_stopped(mut self) -> ExitCode {
+        let hurry = CancellationToken::new();
+        let shutdown = Shutdown {
+            stop: self.stopping.clone(),
+            hurry: hurry.clone(),
+            grace: self.config.server.shutdown_grace,
+        };
+        let mut serving = {
+            let server = Arc::clone(&self.server);
+            let listener = self.listener;
+            self.helpers.spawn(server.run(listener, shutdown))
+        };
+        let served = loop {
+            tokio::select! {
+                served = &mut serving => break served,
+                _ = self.signals.reload.recv() => {
+                    if self.acl.is_on() {
+                        notices::from_reload(&self.events, self.acl.reload());
+                    }
+                    if let (Some(path), Some(users)) = (&self.config.path, &self.authenticator) {
+                        notices::from_users(&self.events, reload_users(path, users));
+                    }
+                }
+                _ = self.signals.terminate.recv() => stop(&self.stopping, &hurry),
+                _ = self.signals.interrupt.recv() => stop(&self.stopping, &hurry),
+            }
+        };
+        if !matches!(served, Ok(Ok(()))) {
+            tracing::error!(?served, "the server stopped by itself");
+        }
+        self.ending.cancel();
+        let mut code = match served {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            _ => ExitCode::from(EXIT_FAILED),
+        };
+        if let Some((ledger, recording)) = self.ledger {
+            match recording.await {
+                Ok(report) if report.unsaved == 0 => {
+                    tracing::info!(sessions = report.saved, "every session is recorded");
+                }
+                report => {
+                    let lost = self.table.outbox().unsaved();
+                    tracing::error!(lost, ?report, "some records could not be saved");
+                    code = ExitCode::from(EXIT_LOST);
+                }
+            }
+            ledger.store.close().await;
+        }
+        self.flushed.cancel();
+        self.helpers.close();
+        if let Some(api) = self.api {
+            // It bounds its own end; a panic in it was logged where it happened.
+            let _ended = api.await;
+        }
+        self.helpers.wait().await;
+        code
+    }
+}
+
+/// The first signal stops accepting, the second cuts the grace short.
+fn stop(stopping: &CancellationToken, hurry: &CancellationToken) {
+    match stopping.is_cancelled() {
+        false => {
+            tracing::info!("stopping: no new clients; signal again to cut the others");
+            stopping.cancel();
+        }
+        true => hurry.cancel(),
+    }
+}
+
+/// Puts the users of the configuration file in force; returns how many there are.
+fn reload_users(path: &Path, authenticator: &Authenticator) -> anyhow::Result<usize> {
+    let Authentication::UserPass(users) = Config::load(path)?.authentication else {
+        anyhow::bail!("auth.socks_method has changed; restart to put it in force");
+    };
+    authenticator.replace(users)?;
+    Ok(authenticator.user_count())
+}
