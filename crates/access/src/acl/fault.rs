@@ -1,6 +1,6 @@
 //! What can be wrong with an access file, told in one line that an operator can act on.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,7 @@ fn shorten(value: &str) -> String {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = OneLine(f);
         write!(f, "{}:{}: ", self.file.display(), self.line)?;
         match (self.key.as_str(), &self.value) {
             ("", None) => {}
@@ -86,4 +87,34 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Escapes line ends and other control characters: quoted keys and strings may hold any, and the
+/// line goes to terminals and logs.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| match character.is_control() {
+            true => write!(self.0, "{}", character.escape_default()),
+            false => self.0.write_char(character),
+        })
+    }
+}
+
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_stays_on_its_line_whatever_the_file_holds() {
+        let text = "[global]\n\"default\\u0007policy\\n\" = 1\n";
+        let fault = super::super::Rules::parse(text, Path::new("acl.toml")).unwrap_err();
+        let line = fault.to_string();
+        assert!(
+            line.starts_with("acl.toml:2: global.default\\u{7}policy\\n: unknown key"),
+            "{line}"
+        );
+        assert!(!line.contains(char::is_control), "{line:?}");
+    }
+}
