@@ -132,6 +132,10 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         })?),
         None => None,
     };
+    let api_at = match config.api.as_ref().zip(api_listener.as_ref()) {
+        Some((form, listener)) => url(form, listener)?,
+        None => "off".to_owned(),
+    };
     let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
     let server = build_server(&config, &acl, &table, &events, authenticator.clone())?;
     let ledger_of_api = ledger.as_ref().map(|(ledger, _)| ledger.clone());
@@ -150,8 +154,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         helpers.spawn(api.serve(listener, flushed.clone()))
     });
     watch_rules(&config, &acl, &events, &ending, &helpers);
-    let (local, api_local) = (listener.local_addr()?, config.api.as_ref().map(at));
-    tracing::info!(socks = %local, api = ?api_local, node = %config.node, "serving");
+    tracing::info!(socks = %listener.local_addr()?, api = %api_at, node = %config.node, "serving");
     Ok(Running {
         config,
         server,
@@ -170,8 +173,9 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
     })
 }
 
-fn at(api: &ApiConfig) -> String {
-    format!("http://{}{}", api.listen, api.base_path)
+/// The API's address for people; the port is the one really bound.
+fn url(api: &ApiConfig, listener: &TcpListener) -> std::io::Result<String> {
+    Ok(format!("http://{}{}", listener.local_addr()?, api.base_path))
 }
 
 async fn open_ledger(

@@ -23,7 +23,7 @@ struct Families {
 
 /// The pair of buckets and totals that the encoder wants: upper bound, count.
 fn buckets(counts: &[u64]) -> Vec<(f64, u64)> {
-    DURATION_BUCKETS.iter().copied().chain([f64::MAX]).zip(counts.iter().copied()).collect()
+    DURATION_BUCKETS.iter().copied().chain([f64::INFINITY]).zip(counts.iter().copied()).collect()
 }
 
 impl Collector for Families {

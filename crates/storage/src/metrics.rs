@@ -55,7 +55,7 @@ impl Collector for Families {
             MetricType::Histogram,
         )?;
         let counts: Vec<u64> = figures.latency.iter().map(|count| count.load(Relaxed)).collect();
-        let bounds = LATENCY_BUCKETS.iter().copied().chain([f64::MAX]);
+        let bounds = LATENCY_BUCKETS.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
         let sum = std::time::Duration::from_micros(figures.latency_micros.load(Relaxed));
         latency.encode_histogram::<NoLabelSet>(

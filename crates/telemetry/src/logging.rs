@@ -1,5 +1,7 @@
 //! The log: to stderr, for people or for programs.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -57,7 +59,9 @@ pub fn init(level: Level, format: Format) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(ours);
     match format {
         Format::Pretty => {
-            let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+            let colours = std::io::stderr().is_terminal();
+            let lines =
+                fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
             registry.with(lines).try_init()
         }
         Format::Json => {
