@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::pipe::{SpliceFlags, splice};
-use rustsocks_sessions::{CloseReason, Ending, OpenSession};
+use rustsocks_sessions::{CloseReason, Ending, OpenSession, StopWatch};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -65,6 +65,7 @@ pub async fn relay(
         received: Flow::new(Direction::Received),
         first_end: None,
         fault: None,
+        stop: StopWatch::default(),
     };
     let outcome = std::future::poll_fn(|cx| relay.poll(session, pace, pipes, cx)).await;
     match outcome {
@@ -125,6 +126,7 @@ struct Relay {
     /// Who ended its direction first.
     first_end: Option<Side>,
     fault: Option<Fault>,
+    stop: StopWatch,
 }
 
 impl Relay {
@@ -135,7 +137,7 @@ impl Relay {
         pipes: &PipePool,
         cx: &mut Context<'_>,
     ) -> Poll<Outcome> {
-        if let Poll::Ready(ending) = session.poll_stopped(cx) {
+        if let Poll::Ready(ending) = self.stop.poll(session, cx) {
             return Poll::Ready(Outcome::Stopped(ending));
         }
         let Ends { client, target } = &mut self.ends;

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use rustsocks_access::acl::{Question, Verdict};
 use rustsocks_proto::{Host, Protocol, Reply, Target};
-use rustsocks_relay::Unlimited;
-use rustsocks_relay::tcp::{Ends, relay};
+use rustsocks_relay::tcp::Ends;
 use rustsocks_sessions::{CloseReason, Ending, OpenSession, Wire};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::connect::bound;
 use crate::dial::any_of;
 use crate::handshake::UNSPECIFIED;
-use crate::serve::{Client, outcome, part, stoppable};
+use crate::serve::{Client, Ready, outcome, part, stoppable};
 use crate::server::Server;
 
 /// How the wait for the peer ended.
@@ -27,15 +26,21 @@ enum Arrival {
     Failed(io::Error),
 }
 
-/// Serves an accepted BIND request to its end.
-pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client, user: &str) {
+/// Serves an accepted BIND request as far as relaying.
+pub(crate) async fn serve(
+    server: &Server,
+    session: OpenSession,
+    client: Client,
+    user: &str,
+) -> Option<Ready> {
     let Client { mut stream, answer, target, early } = client;
     let listener = match listen(server, &stream, &target).await {
         Ok(listener) => listener,
         Err(error) => {
             let _gone = answer.send(&mut stream, Reply::GeneralFailure, UNSPECIFIED).await;
             session.finish(CloseReason::RelayError, Some(error.to_string().into()));
-            return part(stream).await;
+            part(stream).await;
+            return None;
         }
     };
     let first = match listener.local_addr() {
@@ -43,7 +48,8 @@ pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client,
         Err(error) => Err(error),
     };
     if let Err(error) = first {
-        return session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+        session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+        return None;
     }
     let arrival = {
         let wait = wait_for_peer(server, &listener, &stream, &target, user);
@@ -58,19 +64,19 @@ pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client,
                 let _gone = answer.send(&mut stream, reply, UNSPECIFIED).await;
             }
             session.end(ending);
-            return part(stream).await;
+            part(stream).await;
+            return None;
         }
     };
     session.judged(outcome(&verdict));
     let egress = peer_stream.local_addr().unwrap_or(UNSPECIFIED);
     session.wired(Wire { dest: bound(peer), host: None, egress: bound(egress), connect: None });
     if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(peer)).await {
-        return session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+        session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+        return None;
     }
     session.relaying();
-    let ends = Ends { client: stream, target: peer_stream };
-    let ending = relay(&session, ends, early, &mut Unlimited, &server.pipes).await;
-    session.end(ending);
+    Some(Ready { session, ends: Ends { client: stream, target: peer_stream }, early })
 }
 
 /// What a wait without a peer means: the second reply, and how the session ends.

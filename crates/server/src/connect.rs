@@ -4,19 +4,23 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustsocks_access::acl::Question;
 use rustsocks_proto::{Protocol, Reply};
-use rustsocks_relay::Unlimited;
-use rustsocks_relay::tcp::{Ends, relay};
+use rustsocks_relay::tcp::Ends;
 use rustsocks_sessions::{CloseReason, OpenSession, Wire};
 use tokio::time::Instant;
 
 use crate::dial::{DialError, Dialled};
 use crate::handshake::UNSPECIFIED;
 use crate::notice::Notice;
-use crate::serve::{Client, outcome, part, stoppable};
+use crate::serve::{Client, Ready, outcome, part, stoppable};
 use crate::server::Server;
 
-/// Serves an accepted CONNECT request to its end.
-pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client, user: &str) {
+/// Serves an accepted CONNECT request as far as relaying.
+pub(crate) async fn serve(
+    server: &Server,
+    session: OpenSession,
+    client: Client,
+    user: &str,
+) -> Option<Ready> {
     let Client { mut stream, answer, target, early } = client;
     let started = Instant::now();
     let judge = |address: IpAddr| {
@@ -34,7 +38,8 @@ pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client,
         Err(ending) => {
             let _gone = answer.send(&mut stream, Reply::GeneralFailure, UNSPECIFIED).await;
             session.end(ending);
-            return part(stream).await;
+            part(stream).await;
+            return None;
         }
     };
     let Dialled { stream: outgoing, peer, egress, verdict } = match dialled {
@@ -48,19 +53,19 @@ pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client,
             }
             let _gone = answer.send(&mut stream, error.reply(), UNSPECIFIED).await;
             session.finish(error.reason(), error.detail());
-            return part(stream).await;
+            part(stream).await;
+            return None;
         }
     };
     session.judged(outcome(&verdict));
     let connect = Some(started.elapsed());
     session.wired(Wire { dest: peer, host: None, egress, connect });
     if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(egress)).await {
-        return session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+        session.finish(CloseReason::ClientError, Some(error.to_string().into()));
+        return None;
     }
     session.relaying();
-    let ends = Ends { client: stream, target: outgoing };
-    let ending = relay(&session, ends, early, &mut Unlimited, &server.pipes).await;
-    session.end(ending);
+    Some(Ready { session, ends: Ends { client: stream, target: outgoing }, early })
 }
 
 /// The address that a reply tells: ours, in the family that it really is.

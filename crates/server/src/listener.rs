@@ -88,7 +88,12 @@ fn admit(
     };
     let server_of_client = Arc::clone(server);
     server.clients.spawn(async move {
-        serve::serve_client(&server_of_client, stream, source, room).await;
+        let server = &*server_of_client;
+        // Boxed, so that the task keeps only what relaying needs once the client is served.
+        let ready = Box::pin(serve::prepare(server, stream, source, room)).await;
+        if let Some(ready) = ready {
+            ready.relay(server).await;
+        }
         drop(permit);
     });
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rustsocks_access::acl::{Judgement, Question, Verdict};
 use rustsocks_proto::{Command, DecodeError, Reply, Target};
+use rustsocks_relay::Unlimited;
+use rustsocks_relay::tcp::{Ends, relay};
 use rustsocks_sessions::{AclOutcome, CloseReason, Ending, Identity, OpenSession, Opening};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -39,22 +41,42 @@ pub(crate) struct Client {
     pub(crate) early: Vec<u8>,
 }
 
-/// Serves one client.
-pub(crate) async fn serve_client(
+/// A session whose two connections stand and only want relaying.
+///
+/// It is all that is left of a client's task from then on, so that an idle session costs little.
+pub(crate) struct Ready {
+    pub(crate) session: OpenSession,
+    pub(crate) ends: Ends,
+    pub(crate) early: Vec<u8>,
+}
+
+impl Ready {
+    /// Relays to the session's end.
+    pub(crate) async fn relay(self, server: &Server) {
+        let Self { session, ends, early } = self;
+        let ending = relay(&session, ends, early, &mut Unlimited, &server.pipes).await;
+        session.end(ending);
+    }
+}
+
+/// Takes one client as far as relaying TCP; serves everything else to its end.
+pub(crate) async fn prepare(
     server: &Server,
     mut stream: TcpStream,
     source: SocketAddr,
     room: Room,
-) {
+) -> Option<Ready> {
     let Some(requested) = understand(server, &mut stream, source).await else {
-        return part(stream).await;
+        part(stream).await;
+        return None;
     };
     match requested {
         Requested::Asked(asked) => serve_request(server, stream, source, room, asked).await,
         Requested::Unservable(unservable) => {
             refuse_unservable(server, stream, source, unservable).await;
+            None
         }
-        Requested::Gone => {}
+        Requested::Gone => None,
     }
 }
 
@@ -137,7 +159,7 @@ async fn serve_request(
     source: SocketAddr,
     room: Room,
     asked: Asked,
-) {
+) -> Option<Ready> {
     let Asked { identity, command, target, answer, early } = asked;
     let generation = server.acl.generation();
     let user = identity.name();
@@ -166,7 +188,8 @@ async fn serve_request(
     if let Some((reply, reason)) = refusal {
         let _gone = answer.send(&mut stream, reply, UNSPECIFIED).await;
         session.finish(reason, None);
-        return part(stream).await;
+        part(stream).await;
+        return None;
     }
     if server.acl.generation() != generation {
         // The rules changed between the verdict and the table; whoever revokes may have missed
@@ -177,7 +200,10 @@ async fn serve_request(
     match command {
         Command::Connect => connect::serve(server, session, client, &user).await,
         Command::Bind => Box::pin(bind::serve(server, session, client, &user)).await,
-        Command::UdpAssociate => Box::pin(associate::serve(server, session, client, &user)).await,
+        Command::UdpAssociate => {
+            Box::pin(associate::serve(server, session, client, &user)).await;
+            None
+        }
     }
 }
 

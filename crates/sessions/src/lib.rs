@@ -50,7 +50,7 @@ pub use ending::{CloseReason, Ending, Status};
 pub use id::SessionId;
 pub use outbox::Outbox;
 pub use record::Record;
-pub use session::{AclOutcome, Identity, OpenSession, Opening, Session, UserName, Wire};
+pub use session::{AclOutcome, Identity, OpenSession, Opening, Session, StopWatch, UserName, Wire};
 pub use table::{Rules, Table};
 pub use tally::Tally;
 pub use traffic::{Lane, Traffic};

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
@@ -371,6 +371,26 @@ impl Session {
 /// Raises `published` to `total` and returns by how much; two callers share the difference.
 fn fresh(published: &AtomicU64, total: u64) -> u64 {
     total.saturating_sub(published.fetch_max(total, Ordering::Relaxed))
+}
+
+/// Watches one session for being stopped, from a task that polls often.
+///
+/// Registering a waker costs two locked instructions, too much for each packet. A task's waker
+/// stays the same for as long as the task lives, so this registers once.
+#[derive(Debug, Default)]
+pub struct StopWatch {
+    registered: Option<Waker>,
+}
+
+impl StopWatch {
+    /// As [`OpenSession::poll_stopped`], for the one session that this watches.
+    pub fn poll(&mut self, session: &OpenSession, cx: &mut Context<'_>) -> Poll<Ending> {
+        if self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return session.stop_reason().map_or(Poll::Pending, Poll::Ready);
+        }
+        self.registered = Some(cx.waker().clone());
+        session.poll_stopped(cx)
+    }
 }
 
 /// By how much `published` exceeds the final total.

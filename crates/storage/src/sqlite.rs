@@ -92,7 +92,7 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .busy_timeout(LOCK_WAIT)
-            .pragma("cache_size", "-8192");
+            .pragma("cache_size", "-2048");
         let mut writer = SqliteConnection::connect_with(&connect)
             .await
             .map_err(|error| open_error(path, &error))?;

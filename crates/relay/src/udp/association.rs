@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use rustsocks_proto::udp::{decode_udp, encode_udp_header};
 use rustsocks_proto::{Host, HostName, Target};
-use rustsocks_sessions::{CloseReason, Ending, OpenSession, Wire};
+use rustsocks_sessions::{CloseReason, Ending, OpenSession, StopWatch, Wire};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -54,6 +54,8 @@ pub async fn relay(
         names: Names::default(),
         generation: gate.generation(),
         connected: false,
+        stop: StopWatch::default(),
+        rhythm: Rhythm { last: 0 },
     };
     std::future::poll_fn(|cx| task.poll(cx)).await
 }
@@ -68,11 +70,13 @@ struct Task<'a, G> {
     generation: u64,
     /// Whether the relay socket is connected to the client.
     connected: bool,
+    stop: StopWatch,
+    rhythm: Rhythm,
 }
 
 impl<G: Gate> Task<'_, G> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if let Poll::Ready(ending) = self.session.poll_stopped(cx) {
+        if let Poll::Ready(ending) = self.stop.poll(self.session, cx) {
             return Poll::Ready(ending);
         }
         if let Poll::Ready(ending) = poll_control(&mut self.association.control, cx) {
@@ -114,7 +118,8 @@ impl<G: Gate> Task<'_, G> {
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..TURNS {
             ready!(with_batch(|batch| {
-                let count = ready!(poll_receive(&self.association.relay, batch, cx));
+                let count =
+                    ready!(poll_receive(&self.association.relay, batch, &mut self.rhythm, cx));
                 Poll::Ready(self.take_from_client(batch, count))
             }))?;
         }
@@ -169,13 +174,14 @@ impl<G: Gate> Task<'_, G> {
             };
             self.wire(to, host_name(&header.target))?;
             let queue = if to.is_ipv4() { &mut to_v4 } else { &mut to_v6 };
-            queue.push(Outgoing { to: Some(to), bytes });
+            let payload = bytes.len();
+            queue.push(Outgoing { to: Some(to), bytes, payload });
         }
         for queue in [to_v4, to_v6] {
             let Some(Outgoing { to: Some(first), .. }) = queue.first() else { continue };
             let socket = self.outward.socket_for(*first, self.association.egress)?;
             let session = self.session;
-            batch.send(socket.as_fd(), &queue, |sent| session.count_sent(sent.bytes.len() as u64));
+            batch.send(socket.as_fd(), &queue, |sent| session.count_sent(sent.payload as u64));
         }
         Ok(())
     }
@@ -231,11 +237,18 @@ impl<G: Gate> Task<'_, G> {
     /// Takes datagrams from the destinations. Ready when there may be more.
     fn poll_outward(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut polled = Poll::Pending;
+        // Nothing comes in before the client has written, so its port is known by then.
+        let client = self.association.client;
+        let to = match self.connected {
+            true => None,
+            false => client.port.map(|port| SocketAddr::new(client.ip, port)),
+        };
         for socket in [&self.outward.v4, &self.outward.v6].into_iter().flatten() {
             for turn in 0..TURNS {
                 let took = with_batch(|batch| {
-                    let count = ready!(poll_receive(socket, batch, cx));
-                    to_client(&self.association, self.session, &mut self.peers, batch, count);
+                    let count = ready!(poll_receive(socket, batch, &mut self.rhythm, cx));
+                    let peers = &mut self.peers;
+                    to_client(&self.association, to, self.session, peers, (batch, count));
                     Poll::Ready(())
                 });
                 if took.is_pending() {
@@ -262,54 +275,67 @@ fn failed(error: &io::Error) -> Ending {
 }
 
 /// Hands received datagrams on to the client, each behind a header that names its sender.
+///
+/// `to` is the client, or none where the relay socket is connected to it.
 fn to_client(
     association: &Association<'_>,
+    to: Option<SocketAddr>,
     session: &OpenSession,
     peers: &mut Peers,
-    batch: &mut Batch,
-    count: usize,
+    received: (&mut Batch, usize),
 ) {
-    let Association { relay, client, drops, .. } = association;
+    let (batch, count) = received;
     let mut queue = Vec::with_capacity(count);
     for slot in 0..count {
-        let Some((payload, from)) = batch.received(slot) else { continue };
+        let Some((bytes, from)) = batch.received(slot) else { continue };
         if !peers.knows(from) {
-            drops.stranger.fetch_add(1, Relaxed);
+            association.drops.stranger.fetch_add(1, Relaxed);
             continue;
         }
-        let header = encode_udp_header(from);
-        queue.push(Outgoing { to: None, bytes: batch.prepend(payload, &header) });
+        let payload = bytes.len();
+        let bytes = batch.prepend(bytes, &encode_udp_header(from));
+        queue.push(Outgoing { to, bytes, payload });
     }
-    // Nothing comes in before the client has written, so its port is known and connected to.
-    let to = client.port.map(|port| SocketAddr::new(client.ip, port));
-    if relay.peer_addr().is_err() {
-        queue.iter_mut().for_each(|datagram| datagram.to = to);
-    }
-    batch.send(relay.as_fd(), &queue, |sent| {
-        session.count_received(batch_payload(batch, sent));
+    batch.send(association.relay.as_fd(), &queue, |sent| {
+        session.count_received(sent.payload as u64);
     });
 }
 
-/// The payload's length in a datagram that goes to the client.
-fn batch_payload(batch: &Batch, sent: &Outgoing) -> u64 {
-    let whole = batch.bytes(sent.bytes.clone());
-    decode_udp(whole).map_or(0, |(_, offset)| (whole.len() - offset) as u64)
+/// How many datagrams to ask for: twice what came last, because preparing a slot that stays
+/// empty costs about as much as filling it.
+#[derive(Debug)]
+struct Rhythm {
+    last: usize,
+}
+
+impl Rhythm {
+    fn next(&self) -> usize {
+        (self.last * 2).clamp(4, SLOTS)
+    }
+
+    fn saw(&mut self, count: usize) {
+        self.last = count;
+    }
 }
 
 /// Receives one batch. A batch that is not full has emptied the socket, so its readiness is
 /// cleared with it, which saves the call that would only say so.
-fn poll_receive(socket: &UdpSocket, batch: &mut Batch, cx: &mut Context<'_>) -> Poll<usize> {
+fn poll_receive(
+    socket: &UdpSocket,
+    batch: &mut Batch,
+    rhythm: &mut Rhythm,
+    cx: &mut Context<'_>,
+) -> Poll<usize> {
     loop {
         if ready!(socket.poll_recv_ready(cx)).is_err() {
             return Poll::Pending;
         }
         let mut count = 0;
         let received = socket.try_io(Interest::READABLE, || {
-            count = batch.receive(socket.as_fd())?;
-            match count {
-                SLOTS => Ok(()),
-                _ => Err(io::ErrorKind::WouldBlock.into()),
-            }
+            let most = rhythm.next();
+            count = batch.receive(socket.as_fd(), most)?;
+            rhythm.saw(count);
+            if count == most { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
         });
         if count > 0 {
             return Poll::Ready(count);

@@ -23,18 +23,38 @@ const SLOT_BYTES: usize = HEADROOM + 65_536;
 pub(crate) struct Outgoing {
     pub(crate) to: Option<SocketAddr>,
     pub(crate) bytes: Range<usize>,
+    /// How many of the bytes are payload.
+    pub(crate) payload: usize,
 }
 
 /// A thread's room for a batch. Pages that no datagram reached are never touched.
 pub(crate) struct Batch {
     room: Box<[u8]>,
     received: [(usize, Option<SocketAddr>); SLOTS],
+    call: Call,
+}
+
+/// What one system call is told and tells: kept between calls, because clearing it all each
+/// time costs more than a small batch.
+struct Call {
+    names: [libc::sockaddr_storage; SLOTS],
+    parts: [libc::iovec; SLOTS],
+    headers: [libc::mmsghdr; SLOTS],
+}
+
+impl Call {
+    #[expect(unsafe_code, reason = "C structures have no constructors")]
+    fn new() -> Self {
+        // SAFETY: all-zero bytes are valid values of these plain C structures.
+        unsafe { zeroed() }
+    }
 }
 
 thread_local! {
     static BATCH: RefCell<Batch> = RefCell::new(Batch {
         room: vec![0; SLOTS * SLOT_BYTES].into(),
         received: [(0, None); SLOTS],
+        call: Call::new(),
     });
 }
 
@@ -64,19 +84,17 @@ impl Batch {
         start..payload.end
     }
 
-    /// Receives as many datagrams as there are, up to [`SLOTS`].
+    /// Receives as many datagrams as there are, up to `most` and [`SLOTS`].
     ///
     /// # Errors
     /// The operating system's; `WouldBlock` when there is none.
     #[expect(unsafe_code, reason = "recvmmsg has no safe wrapper")]
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        // SAFETY: all-zero bytes are valid values of these plain C structures.
-        let mut names: [libc::sockaddr_storage; SLOTS] = unsafe { zeroed() };
-        let mut parts: [libc::iovec; SLOTS] = unsafe { zeroed() };
-        let mut headers: [libc::mmsghdr; SLOTS] = unsafe { zeroed() };
-        let slots = self.room.chunks_exact_mut(SLOT_BYTES);
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        let most = most.min(SLOTS);
+        let Call { names, parts, headers } = &mut self.call;
+        let slots = self.room.chunks_exact_mut(SLOT_BYTES).take(most);
         for (((slot, part), name), header) in
-            slots.zip(&mut parts).zip(&mut names).zip(&mut headers)
+            slots.zip(&mut *parts).zip(&mut *names).zip(&mut *headers)
         {
             let payload = &mut slot[HEADROOM..];
             part.iov_base = payload.as_mut_ptr().cast();
@@ -92,14 +110,14 @@ impl Batch {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 headers.as_mut_ptr(),
-                SLOTS as libc::c_uint,
+                most as libc::c_uint,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         for ((header, name), received) in
-            headers.iter().zip(&names).zip(&mut self.received).take(count)
+            headers.iter().zip(&*names).zip(&mut self.received).take(count)
         {
             *received = (header.msg_len as usize, from_storage(name));
         }
@@ -112,22 +130,21 @@ impl Batch {
     /// its way.
     #[expect(unsafe_code, reason = "sendmmsg together with the batch's own addresses")]
     pub(crate) fn send(
-        &self,
+        &mut self,
         socket: BorrowedFd<'_>,
         datagrams: &[Outgoing],
         mut sent: impl FnMut(&Outgoing),
     ) {
-        // SAFETY: all-zero bytes are valid values of these plain C structures.
-        let mut names: [libc::sockaddr_storage; SLOTS] = unsafe { zeroed() };
-        let mut parts: [libc::iovec; SLOTS] = unsafe { zeroed() };
-        let mut headers: [libc::mmsghdr; SLOTS] = unsafe { zeroed() };
         let datagrams = datagrams.get(..SLOTS.min(datagrams.len())).unwrap_or_default();
+        let Self { room, call: Call { names, parts, headers }, .. } = self;
         for (((datagram, part), name), header) in
-            datagrams.iter().zip(&mut parts).zip(&mut names).zip(&mut headers)
+            datagrams.iter().zip(&mut *parts).zip(&mut *names).zip(&mut *headers)
         {
-            let bytes = self.bytes(datagram.bytes.clone());
+            let bytes = room.get(datagram.bytes.clone()).unwrap_or_default();
             part.iov_base = bytes.as_ptr().cast_mut().cast();
             part.iov_len = bytes.len();
+            header.msg_hdr.msg_name = std::ptr::null_mut();
+            header.msg_hdr.msg_namelen = 0;
             if let Some(to) = datagram.to {
                 header.msg_hdr.msg_namelen = into_storage(to, name);
                 header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
@@ -233,7 +250,7 @@ mod tests {
             let mut count = 0;
             with_batch(|batch| {
                 while count < 3 {
-                    match batch.receive(right.as_fd()) {
+                    match batch.receive(right.as_fd(), SLOTS) {
                         Ok(received) => count += received,
                         Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
                     }
@@ -243,7 +260,7 @@ mod tests {
                 assert_eq!(batch.bytes(payload.clone()), b"three");
                 let whole = batch.prepend(payload, b"head:");
                 let mut sent = 0;
-                let out = [Outgoing { to: Some(from), bytes: whole }];
+                let out = [Outgoing { to: Some(from), bytes: whole, payload: 5 }];
                 batch.send(right.as_fd(), &out, |_| sent += 1);
                 assert_eq!(sent, 1);
             });
@@ -264,8 +281,11 @@ mod tests {
         let wrong_family: SocketAddr = "[::1]:9".parse().unwrap();
         let mut sent = Vec::new();
         with_batch(|batch| {
-            let out = [(wrong_family, 0..3), (to, 3..7)]
-                .map(|(to, bytes)| Outgoing { to: Some(to), bytes });
+            let out = [(wrong_family, 0..3), (to, 3..7)].map(|(to, bytes)| Outgoing {
+                to: Some(to),
+                payload: bytes.len(),
+                bytes,
+            });
             batch.send(left.as_fd(), &out, |datagram| sent.push(datagram.bytes.len()));
         });
         assert_eq!(sent, [4]);
