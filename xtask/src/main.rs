@@ -1,2 +1,71 @@
-//! (front page to come)
-fn main() {}
+//! The project's own chores, one word each: `cargo xtask run | test | bench | generate | ci`.
+
+mod ci;
+mod generate;
+mod packages;
+mod shell;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::shell::cargo;
+
+/// The project's chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build the program for use and run it; arguments are passed on.
+    Run {
+        /// Arguments of `rustsocks`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run all tests, after installing the Debian packages they need where that is allowed.
+    Test {
+        /// Arguments of `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Compare RustSocks with its peers; arguments are passed on (`--quick`, `--help`).
+    Bench {
+        /// Arguments of the load generator.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Write every generated file.
+    Generate {
+        /// Write nothing; fail when a file is not as it would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build and test with every single Cargo feature, and with none.
+    Features,
+    /// What CI runs: tests, formatting, lints, feature combinations, generated files.
+    Ci,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().chore {
+        Chore::Run { arguments } => {
+            let run = ["run", "--release", "--package", "rustsocks", "--"];
+            cargo(run.into_iter().chain(arguments.iter().map(String::as_str)))
+        }
+        Chore::Test { arguments } => test::run(&arguments),
+        Chore::Bench { arguments } => {
+            packages::ensure(packages::BENCH)?;
+            cargo(["build", "--release", "--package", "rustsocks"])?;
+            let run = ["run", "--release", "--package", "rustsocks-bench", "--"];
+            cargo(run.into_iter().chain(arguments.iter().map(String::as_str)))
+        }
+        Chore::Generate { check } => generate::run(check),
+        Chore::Features => ci::features(),
+        Chore::Ci => ci::run(),
+    }
+}

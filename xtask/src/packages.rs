@@ -1,0 +1,63 @@
+//! Debian packages that tests and benchmarks use as independent peers.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::shell::run;
+
+/// A package, and a file that shows it is installed.
+type Package = (&'static str, &'static str);
+
+/// What the tests use: clients that are not ours, and tools that judge our output.
+pub(crate) const TEST: &[Package] = &[
+    ("curl", "/usr/bin/curl"),
+    ("dante-client", "/usr/bin/socksify"),
+    ("iproute2", "/usr/bin/ss"),
+    ("prometheus", "/usr/bin/promtool"),
+    ("python3", "/usr/bin/python3"),
+    ("python3-socks", "/usr/lib/python3/dist-packages/socks.py"),
+    ("sqlite3", "/usr/bin/sqlite3"),
+];
+
+/// What the benchmark compares with.
+pub(crate) const BENCH: &[Package] =
+    &[("dante-server", "/usr/sbin/danted"), ("microsocks", "/usr/bin/microsocks")];
+
+/// Installs what is missing where this user may; says what is missing where not.
+pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
+    let missing: Vec<&str> = packages
+        .iter()
+        .filter(|(_, file)| !Path::new(file).exists())
+        .map(|(name, _)| *name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let apt = Path::new("/usr/bin/apt-get");
+    if apt.exists() && is_root() {
+        eprintln!("installing Debian packages: {}", missing.join(" "));
+        let mut update = Command::new(apt);
+        run(update.args(["update", "--quiet"]))?;
+        let mut install = Command::new(apt);
+        // The packages' own services are not wanted, only their programs.
+        install
+            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("RUNLEVEL", "1");
+        return run(&mut install);
+    }
+    eprintln!(
+        "These Debian packages are missing, and tests that need them will say so and skip:\n  \
+         apt-get install {}",
+        missing.join(" ")
+    );
+    Ok(())
+}
+
+/// Whether this process may install packages.
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
