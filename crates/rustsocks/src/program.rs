@@ -154,7 +154,9 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         helpers.spawn(api.serve(listener, flushed.clone()))
     });
     watch_rules(&config, &acl, &events, &ending, &helpers);
-    tracing::info!(socks = %listener.local_addr()?, api = %api_at, node = %config.node, "serving");
+    let metrics = config.api.as_ref().is_some_and(|api| api.metrics);
+    let socks = listener.local_addr()?;
+    tracing::info!(%socks, api = %api_at, metrics, node = %config.node, "serving");
     Ok(Running {
         config,
         server,

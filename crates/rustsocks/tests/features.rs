@@ -1,5 +1,7 @@
 //! The program with whatever features it was built with: runs, and names what is missing.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::io::Write as _;
 use std::process::{Command, Output};
 
