@@ -196,13 +196,15 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     async fn round(&self, stop: &CancellationToken) {
         let flush = &self.flusher.inner;
         let round = flush.begun.fetch_add(1, Relaxed) + 1;
-        let mut given_up = false;
-        while !given_up {
+        loop {
             let batch = self.table.outbox().take(MOST_AT_ONCE);
-            if batch.is_empty() {
+            let full = batch.len() == MOST_AT_ONCE;
+            let saved = batch.is_empty() || self.save(&batch, stop).await;
+            // What has come in meanwhile gathers for the next round: taking it at once would
+            // make many small transactions of it, each with its own sync.
+            if !full || !saved {
                 break;
             }
-            given_up = !self.save(&batch, stop).await;
         }
         flush.done.store(round, Relaxed);
         flush.progress.notify_waiters();
