@@ -228,7 +228,8 @@ impl<G: Gate> Task<'_, G> {
         self.wire(to, Some(name))?;
         let socket = self.outward.socket_for(to, self.association.egress)?;
         // A full send buffer loses the datagram, as it may be lost anywhere.
-        if socket.try_send_to(payload, to).is_ok() {
+        // Asked of the socket itself: the runtime does not know yet that a new one is writable.
+        if socket2::SockRef::from(socket).send_to(payload, &to.into()).is_ok() {
             self.session.count_sent(payload.len() as u64);
         }
         Ok(())

@@ -1,0 +1,103 @@
+//! BIND: two replies, the peer that really came, strangers left outside.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use rustsocks_proto::{Command, Host, Reply};
+use rustsocks_testkit::client::{Client, Outcome, at};
+
+use super::{bytes, end, listener, proxy};
+
+fn bound(outcome: Outcome) -> (Client, std::net::SocketAddr) {
+    match outcome {
+        Outcome::Granted(client, bound) => match bound.host {
+            Host::Ip(ip) => (client, (ip, bound.port).into()),
+            Host::Name(name) => panic!("{name}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_peer_that_connects_is_told_and_recorded() {
+    let proxy = proxy("");
+    let (_unused, announced) = listener();
+    let (client, address) = bound(Client::socks5(proxy.socks(), Command::Bind, &at(announced)));
+    assert!(!address.ip().is_unspecified());
+    let source = client.source();
+    let mut peer = TcpStream::connect(address).unwrap();
+    let (mut client, told) = bound(client.reply());
+    assert_eq!(told, peer.local_addr().unwrap());
+    peer.write_all(b"hello").unwrap();
+    let mut heard = [0; 5];
+    client.stream.read_exact(&mut heard).unwrap();
+    client.send(b"yes");
+    peer.read_exact(&mut [0; 3]).unwrap();
+    drop(client);
+    drop(peer);
+    let record = proxy.record_from(source);
+    assert_eq!(end(&record), ("closed", "client_closed"));
+    assert_eq!(bytes(&record), (3, 5));
+    assert_eq!(record["command"], "bind");
+    assert_eq!(record["dest_port"], told.port());
+}
+
+#[test]
+fn a_stranger_is_not_the_peer() {
+    let proxy = proxy("");
+    let expected = at("127.0.0.7:0".parse().unwrap());
+    let (client, address) = bound(Client::socks5(proxy.socks(), Command::Bind, &expected));
+    let mut stranger = TcpStream::connect(address).unwrap();
+    assert!(!matches!(stranger.read(&mut [0; 1]), Ok(1)), "a stranger is closed");
+    let peer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let own: std::net::SocketAddr = "127.0.0.7:0".parse().unwrap();
+    peer.bind(&own.into()).unwrap();
+    peer.connect(&address.into()).unwrap();
+    let (_client, told) = bound(client.reply());
+    assert_eq!(told.ip(), own.ip());
+}
+
+#[test]
+fn a_client_that_leaves_while_waiting_is_recorded_as_never_relayed() {
+    let proxy = proxy("");
+    let (_unused, announced) = listener();
+    let (client, _) = bound(Client::socks5(proxy.socks(), Command::Bind, &at(announced)));
+    let source = client.source();
+    drop(client);
+    assert_eq!(end(&proxy.record_from(source)), ("failed", "client_closed"));
+}
+
+#[test]
+fn a_peer_that_never_comes_is_a_timeout() {
+    let proxy = proxy("[server]\nidle_timeout_secs = 1\n");
+    let (_unused, announced) = listener();
+    let (client, _) = bound(Client::socks5(proxy.socks(), Command::Bind, &at(announced)));
+    let source = client.source();
+    assert_eq!(client.reply().refused(), Reply::TtlExpired);
+    assert_eq!(end(&proxy.record_from(source)), ("failed", "connect_timeout"));
+}
+
+#[test]
+fn the_rules_judge_the_peer_that_really_came() {
+    let proxy = proxy("");
+    let rules = "[global]\ndefault_policy = \"allow\"\n[[users]]\nusername = \"anonymous\"\n\
+                 [[users.rules]]\naction = \"block\"\ndescription = \"not nine\"\n\
+                 destinations = [\"127.0.0.9\"]\nports = [\"*\"]\n";
+    let with_rules = {
+        proxy.write("acl.toml", rules);
+        let config = "[acl]\nenabled = true\nconfig_file = \"acl.toml\"\n";
+        let folder = proxy.folder().join("acl.toml");
+        super::proxy(&config.replace("acl.toml", folder.to_str().unwrap()))
+    };
+    let any = at("0.0.0.0:0".parse().unwrap());
+    let (client, address) = bound(Client::socks5(with_rules.socks(), Command::Bind, &any));
+    let source = client.source();
+    let peer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let own: std::net::SocketAddr = "127.0.0.9:0".parse().unwrap();
+    peer.bind(&own.into()).unwrap();
+    peer.connect(&address.into()).unwrap();
+    assert_eq!(client.reply().refused(), Reply::NotAllowed);
+    let record = with_rules.record_from(source);
+    assert_eq!(end(&record), ("rejected_by_acl", "rejected_by_acl"));
+    assert_eq!(record["acl_rule_matched"], "not nine");
+}

@@ -1,0 +1,111 @@
+//! The ledger under an operator's hands: locked, restarted, switched to memory, read by others.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command as Process, Stdio};
+
+use rustsocks_proto::Command;
+use rustsocks_testkit::client::{Client, at};
+use rustsocks_testkit::{Proxy, eventually};
+
+use super::{listener, proxy};
+
+fn some_sessions(proxy: &Proxy, count: usize) {
+    let (target, address) = listener();
+    for _ in 0..count {
+        let mut client = Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+        let (mut peer, _) = target.accept().unwrap();
+        client.send(b"12345");
+        peer.read_exact(&mut [0; 5]).unwrap();
+        peer.write_all(b"123").unwrap();
+        client.stream.read_exact(&mut [0; 3]).unwrap();
+    }
+}
+
+#[test]
+fn a_locked_database_degrades_and_loses_nothing() {
+    let proxy = proxy("");
+    some_sessions(&proxy, 1);
+    eventually("the first record", || (proxy.records().len() == 1).then_some(()));
+    let mut holder = Process::new("sqlite3")
+        .arg(proxy.folder().join("data/sessions.db"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    holder.stdin.as_mut().unwrap().write_all(b"BEGIN EXCLUSIVE; SELECT 'held';\n").unwrap();
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    some_sessions(&proxy, 100);
+    let health = eventually("degraded", || {
+        let health = proxy.get("/health").json();
+        (health["status"] == "degraded").then_some(health)
+    });
+    assert!(health["journal"]["unsaved"].as_u64().unwrap() >= 100, "{health}");
+    some_sessions(&proxy, 100);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    eventually("recovery", || (proxy.get("/health").json()["status"] == "ok").then_some(()));
+    let records = eventually("every record", || {
+        let records = proxy.records();
+        (records.len() >= 201).then_some(records)
+    });
+    assert_eq!(records.len(), 201);
+    assert!(records.iter().all(|record| super::bytes(record) == (5, 3)));
+    let events = proxy.get("/api/telemetry/events?category=storage").json();
+    assert_eq!(events.as_array().unwrap().len(), 2, "one each: {events}");
+}
+
+#[test]
+fn the_published_statements_give_right_numbers_on_the_live_file() {
+    let proxy = proxy("");
+    some_sessions(&proxy, 7);
+    eventually("the records", || (proxy.records().len() == 7).then_some(()));
+    let ask = |sql: &str| {
+        let database = proxy.folder().join("data/sessions.db");
+        let output = Process::new("sqlite3").arg(database).arg(sql).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let top = "SELECT user, SUM(bytes_sent + bytes_received) as total_bytes, COUNT(*) as sessions \
+               FROM sessions GROUP BY user ORDER BY total_bytes DESC LIMIT 10;";
+    assert_eq!(ask(top), "anonymous|56|7");
+    let hour = "SELECT count(*) FROM sessions \
+                WHERE datetime(start_time) >= datetime('now', '-1 hour');";
+    assert_eq!(ask(hour), "7");
+    let buckets = "SELECT COUNT(*) as sessions, SUM(bytes_sent + bytes_received) as total_bytes \
+                   FROM sessions WHERE datetime(start_time) >= datetime('now', '-24 hours');";
+    assert_eq!(ask(buckets), "7|56");
+    assert_eq!(ask("SELECT count(*) FROM sessions WHERE status = 'active';"), "0");
+    assert_eq!(ask("PRAGMA integrity_check;"), "ok");
+}
+
+#[test]
+fn memory_makes_no_file_and_stays_bounded() {
+    let proxy = proxy("[sessions]\nstorage = \"memory\"\nmemory_max_sessions = 50\n");
+    some_sessions(&proxy, 120);
+    eventually("the records", || (proxy.metric("rustsocks_outbox_unsaved") == 0).then_some(()));
+    assert_eq!(proxy.records().len(), 50);
+    let files: Vec<_> = std::fs::read_dir(proxy.folder()).unwrap().collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+}
+
+#[test]
+fn without_sessions_nothing_is_kept_and_clients_are_served() {
+    let proxy = proxy("[sessions]\nenabled = false\n");
+    some_sessions(&proxy, 3);
+    assert!(proxy.records().is_empty());
+    assert_eq!(proxy.get("/health").json()["storage"]["engine"], "off");
+}
+
+#[test]
+fn old_records_are_forgotten_and_running_sessions_never() {
+    let mut proxy = proxy("[sessions]\nretention_days = 1\n");
+    some_sessions(&proxy, 3);
+    eventually("the records", || (proxy.records().len() == 3).then_some(()));
+    assert_eq!(proxy.terminate(), Some(0));
+    let age = "UPDATE sessions SET end_time = '2020-01-01T00:00:00.000+00:00' \
+               WHERE rowid <= 2";
+    let database = proxy.folder().join("data/sessions.db");
+    assert!(Process::new("sqlite3").arg(database).arg(age).status().unwrap().success());
+    proxy.restart();
+    eventually("the clean-up", || (proxy.records().len() == 1).then_some(()));
+}
