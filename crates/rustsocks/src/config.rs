@@ -7,6 +7,8 @@ mod checks;
 mod fault;
 mod file;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -34,7 +34,10 @@ impl Fault {
                 };
                 (format!("unknown key `{written}`"), remedy)
             }
-            None => (message, "see rustsocks.example.toml for every key and its type".into()),
+            None => (
+                without_secret(message, place.as_deref()),
+                "see rustsocks.example.toml for every key and its type".into(),
+            ),
         };
         Self { file: path.to_owned(), place, problem, remedy }
     }
@@ -60,6 +63,17 @@ fn one_line(text: &str) -> String {
 
 impl std::error::Error for Fault {}
 
+/// Keeps a secret out of serde's sentence, which quotes the value it could not take.
+fn without_secret(message: String, place: Option<&Place>) -> String {
+    if !place.is_some_and(Place::is_hidden) {
+        return message;
+    }
+    match message.split_once(", expected ") {
+        Some((_, expected)) => format!("wrong type, expected {expected}"),
+        None => "cannot be read".into(),
+    }
+}
+
 /// Takes serde's sentence about an unknown field apart: the field, and the known ones.
 fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field `")?;
@@ -73,7 +87,7 @@ pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(written, known), *known))
-        .filter(|(distance, known)| *distance <= known.len().max(3) / 3 + 1)
+        .filter(|(distance, known)| *distance <= written.len().max(known.len()) / 3 + 1)
         .min()
         .map(|(_, known)| known)
 }

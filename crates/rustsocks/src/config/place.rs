@@ -20,6 +20,16 @@ pub(crate) struct Place {
     pub(crate) value: Option<String>,
 }
 
+impl Place {
+    /// Whether its value may be a secret.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.value.as_deref() == Some(HIDDEN)
+    }
+}
+
+/// What stands in place of a secret.
+const HIDDEN: &str = "(hidden)";
+
 /// Values longer than this are cut in messages.
 const VALUE_CHARS_MAX: usize = 60;
 
@@ -89,7 +99,7 @@ fn shown(key: &str, value: &str) -> String {
     let secret = ["password", "secret", "token", "url"].iter().any(|word| key.contains(word));
     // A database URL may carry a password; without an @ it cannot.
     if secret && (!key.contains("url") || value.contains('@')) {
-        return "(hidden)".into();
+        return HIDDEN.into();
     }
     let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match value.char_indices().nth(VALUE_CHARS_MAX) {

@@ -1,0 +1,233 @@
+//! Files that load, files that do not, and texts that nobody would write.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::Config;
+
+const EXAMPLE: &str = include_str!("../../../../rustsocks.example.toml");
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("rustsocks.toml")).map_err(|fault| fault.to_string())
+}
+
+/// A configuration as text to compare: everything but where it came from.
+fn shown(config: &Config) -> String {
+    format!("{config:?}")
+}
+
+#[cfg(feature = "database")]
+#[test]
+fn every_value_in_the_example_file_is_the_default() {
+    let (example, embedded) = (parse(EXAMPLE).unwrap(), Config::embedded().unwrap());
+    assert_eq!(shown(&example), shown(&embedded));
+}
+
+#[test]
+fn the_example_file_names_every_key() {
+    // Keys of 0.9 that have no effect, or that stand in sections of later capabilities.
+    let unnamed = ["tls", "pam", "gssapi", "dashboard_auth", "qos", "users"];
+    let later = ["storage: Option", "retention_hours: Option", "cleanup_interval_hours: Option"];
+    let form = include_str!("file.rs");
+    for line in form.lines().filter(|line| line.starts_with("    ") && line.contains(" = ")) {
+        let Some((key, _)) = line.trim().split_once(':') else { continue };
+        let is_key = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let skipped = unnamed.contains(&key)
+            || key == "collection_interval_secs"
+            || later.iter().any(|start| line.trim().starts_with(start));
+        if is_key && !skipped {
+            let named = EXAMPLE.contains(&format!("{key} = "))
+                || EXAMPLE.contains(&format!("[{key}]"))
+                || EXAMPLE.contains(&format!(".{key}]"));
+            assert!(named, "rustsocks.example.toml does not name {key}");
+        }
+    }
+}
+
+/// Wrong files, each with its one line.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "[server]\nbind_prot = 1",
+        "rustsocks.toml:2: server.bind_prot = 1: unknown key `bind_prot`; did you mean `bind_port`?",
+    ),
+    ("[serverr]\n", "rustsocks.toml:1: serverr: unknown key `serverr`; did you mean `server`?"),
+    (
+        "[server]\nmax_connections = 0",
+        "rustsocks.toml:2: server.max_connections = 0: out of range; give a number from 1 to 1000000",
+    ),
+    (
+        "[server]\nhandshake_timeout_secs = -3",
+        "rustsocks.toml:2: server.handshake_timeout_secs = -3: out of range; give a number from 1 to 315360000",
+    ),
+    (
+        "[server]\nbind_address = \"localhost\"",
+        "rustsocks.toml:2: server.bind_address = \"localhost\": not an IP address; write one such as \"127.0.0.1\" or \"::\"",
+    ),
+    (
+        "[server.tls]\nenabled = true",
+        "rustsocks.toml:2: server.tls.enabled = true: not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[qos]\nenabled = true",
+        "rustsocks.toml:2: qos.enabled = true: not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[sessions.dashboard_auth]\nenabled = true",
+        "rustsocks.toml:2: sessions.dashboard_auth.enabled = true: not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[auth]\nsocks_method = \"userpas\"",
+        "rustsocks.toml:2: auth.socks_method = \"userpas\": unknown value \"userpas\"; did you mean \"userpass\"?",
+    ),
+    (
+        "[auth]\nmethod = \"gssapi\"",
+        "rustsocks.toml:2: auth.method = \"gssapi\": not supported yet; use \"none\" or \"userpass\"",
+    ),
+    (
+        "[auth]\nsocks_method = \"userpass\"",
+        "rustsocks.toml:2: auth.socks_method = \"userpass\": nobody could ever log in: there are no users; add [[auth.users]] with username and password_hash",
+    ),
+    (
+        "[[auth.users]]\nusername = \"a\"\npassword = \"geheim\"\npassword_hash = \"geheim\"",
+        "rustsocks.toml:3: auth.users.password = (hidden): the user has both a password and a hash; remove the password",
+    ),
+    (
+        "[[auth.users]]\nusername = \"a\"\npassword = \"x\"\n[[auth.users]]\nusername = \"b\"",
+        "rustsocks.toml:5: auth.users.username = \"b\": the user has no password; make a password_hash with `rustsocks hash-password`",
+    ),
+    (
+        "[[auth.users]]\nusername = \"a\"\npassword = \"x\"\n[[auth.users]]\nusername = \"a\"\npassword = \"y\"",
+        "rustsocks.toml:5: auth.users.username = \"a\": the user is configured twice; keep one of them",
+    ),
+    (
+        "[[auth.users]]\nusername = \"\"\npassword = \"x\"",
+        "rustsocks.toml:2: auth.users.username = \"\": a user name cannot be empty; choose another name",
+    ),
+    (
+        "[acl]\nenabled = true",
+        "rustsocks.toml:2: acl.enabled = true: no file with rules is named; add config_file = \"acl.toml\"",
+    ),
+    (
+        "[acl]\nenabled = true\nconfig_file = \"/no/such.toml\"",
+        "rustsocks.toml:3: acl.config_file = \"/no/such.toml\": the file /no/such.toml does not exist; create it, or correct the path",
+    ),
+    (
+        "[logging]\nlevel = \"warning\"",
+        "rustsocks.toml:2: logging.level = \"warning\": unknown value \"warning\"; did you mean \"warn\"?",
+    ),
+    (
+        "[sessions]\nbatch_size = 0",
+        "rustsocks.toml:2: sessions.batch_size = 0: out of range; give a number from 1 to 100000",
+    ),
+    (
+        "[sessions]\nretention_days = -1",
+        "rustsocks.toml:2: sessions.retention_days = -1: out of range; give a number from 0 to 36500",
+    ),
+    (
+        "[sessions]\nstats_window_hours = 0",
+        "rustsocks.toml:2: sessions.stats_window_hours = 0: out of range; give a number from 1 to 87600",
+    ),
+    (
+        "[sessions]\nstorage = \"postgres\"",
+        "rustsocks.toml:2: sessions.storage = \"postgres\": not supported yet; use \"sqlite\" or \"memory\"",
+    ),
+    (
+        "[sessions]\nstorage = \"sqlit\"",
+        "rustsocks.toml:2: sessions.storage = \"sqlit\": unknown value \"sqlit\"; did you mean \"sqlite\"?",
+    ),
+    (
+        "[sessions]\nstorage = \"memory\"\ndatabase_url = \"mysql://root:geheim@db/x\"",
+        "rustsocks.toml:3: sessions.database_url = (hidden): the URL of another engine; remove it: storage = \"memory\" has no database",
+    ),
+    (
+        "[sessions]\ndurability = \"fast\"",
+        "rustsocks.toml:2: sessions.durability = \"fast\": unknown value \"fast\"; use one of \"full\", \"normal\"",
+    ),
+    (
+        "[sessions]\nstats_api_bind_address = \"0.0.0.0\"",
+        "rustsocks.toml:2: sessions.stats_api_bind_address = \"0.0.0.0\": without a login the API may be reached from this machine alone; use \"127.0.0.1\" or \"::1\"",
+    ),
+    (
+        "[sessions]\nbase_path = \"x y\"",
+        "rustsocks.toml:2: sessions.base_path = \"x y\": not a path; write a path such as \"/\" or \"/rustsocks\"",
+    ),
+    (
+        "[sessions]\nnode_id = \"\"",
+        "rustsocks.toml:2: sessions.node_id = \"\": a node's name has 1 to 255 bytes and no control characters; choose another",
+    ),
+    (
+        "[dns]\nservers = [\"dns.example\"]",
+        "rustsocks.toml:2: dns.servers = [\"dns.example\"]: not a list of addresses; write \"192.0.2.1:53\"",
+    ),
+    (
+        "[dns]\nmode = \"system\"\nservers = [\"192.0.2.1\"]",
+        "rustsocks.toml:3: dns.servers = [\"192.0.2.1\"]: the system's resolver has its own servers; remove it, or set mode = \"builtin\"",
+    ),
+    (
+        "[telemetry]\nmax_events = 0",
+        "rustsocks.toml:2: telemetry.max_events = 0: out of range; give a number from 1 to 100000",
+    ),
+];
+
+#[test]
+fn each_wrong_file_gets_its_one_line() {
+    for (text, line) in WRONG {
+        assert_eq!(parse(text).unwrap_err(), *line);
+    }
+}
+
+#[test]
+fn a_wrong_type_names_line_key_and_value_but_no_secret() {
+    let line = parse("[server]\nbind_port = \"http\"").unwrap_err();
+    assert!(
+        line.starts_with("rustsocks.toml:2: server.bind_port = \"http\": invalid type"),
+        "{line}"
+    );
+    let line = parse("[[auth.users]]\nusername = \"a\"\npassword = 12345").unwrap_err();
+    assert!(line.starts_with("rustsocks.toml:3: auth.users.password = (hidden)"), "{line}");
+    assert!(!line.contains("12345"), "{line}");
+}
+
+#[test]
+fn text_that_is_no_toml_names_its_line() {
+    let line = parse("[server]\nbind_port 1080\n").unwrap_err();
+    assert!(line.starts_with("rustsocks.toml:2: "), "{line}");
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_line_too() {
+    for path in ["/no/such/file.toml", "/"] {
+        let line = Config::load(Path::new(path)).unwrap_err().to_string();
+        assert!(line.starts_with(path) && line.contains("cannot be read"), "{line}");
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, b"\xFF\xFE").unwrap();
+    let line = Config::load(file.path()).unwrap_err().to_string();
+    assert!(line.ends_with("is not UTF-8 text; save it as UTF-8"), "{line}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic_or_break_its_line(text in ".{0,200}") {
+        if let Err(line) = parse(&text) {
+            prop_assert_eq!(line.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn no_change_to_the_example_makes_the_reader_panic(
+        place in 0..EXAMPLE.len(),
+        length in 0..40_usize,
+        text in "[a-z0-9\\[\\]=\"\n.#-]{0,20}",
+    ) {
+        let end = (place + length).min(EXAMPLE.len());
+        if let (Some(head), Some(tail)) = (EXAMPLE.get(..place), EXAMPLE.get(end..)) {
+            let changed = [head, &text, tail].concat();
+            if let Err(line) = parse(&changed) {
+                prop_assert_eq!(line.lines().count(), 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The command line, as a person types it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn rustsocks(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(arguments)
+        .current_dir(data())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input may have ended.
+    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn data() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[cfg(all(feature = "database", feature = "metrics", feature = "api-docs"))]
+#[test]
+fn a_file_of_0_9_loads_unchanged() {
+    let output = rustsocks(&["check", "rustsocks-0.9.toml"], "");
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).ends_with("rustsocks-0.9.toml: the configuration is sound\n"));
+}
+
+#[test]
+fn help_and_version_are_told() {
+    let help = text(&rustsocks(&["--help"], "").stdout);
+    for word in ["check", "hash-password", "acl", "--config"] {
+        assert!(help.contains(word), "{help}");
+    }
+    let version = text(&rustsocks(&["--version"], "").stdout);
+    assert_eq!(version, format!("rustsocks {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_bad_file_ends_with_2_and_one_line() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"[server]\nbind_prot = 1\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    for arguments in [&["check", path][..], &["--config", path]] {
+        let output = rustsocks(arguments, "");
+        assert_eq!(output.status.code(), Some(2));
+        let line = text(&output.stderr);
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(line.contains(":2: server.bind_prot = 1: unknown key"), "{line}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told_in_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let config = format!("[server]\nbind_port = {port}\n[sessions]\nstorage = \"memory\"\n");
+    file.write_all(config.as_bytes()).unwrap();
+    let output = rustsocks(&["--config", file.path().to_str().unwrap()], "");
+    assert_eq!(output.status.code(), Some(2));
+    let line = text(&output.stderr);
+    assert!(line.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+}
+
+#[test]
+fn a_password_is_hashed_and_never_shown() {
+    let output = rustsocks(&["hash-password"], "correct horse\n");
+    assert!(output.status.success());
+    let hash = text(&output.stdout);
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    assert!(!hash.contains("horse") && output.stderr.is_empty());
+    assert_eq!(rustsocks(&["hash-password"], "\n").status.code(), Some(2));
+}
+
+#[test]
+fn acl_test_tells_which_rule_decides() {
+    let ask = |dest: &str, user: &str| {
+        rustsocks(&["acl", "test", "--acl", "acl.toml", "--user", user, "--dest", dest], "")
+    };
+    let blocked = ask("admin.example.com:443", "alice");
+    assert_eq!(blocked.status.code(), Some(1));
+    assert!(text(&blocked.stdout).contains("Not the admin panel"), "{blocked:?}");
+    let allowed = ask("[2001:db8::7]:443", "anonymous");
+    assert_eq!(allowed.status.code(), Some(0));
+    assert!(text(&allowed.stdout).contains("Anyone may reach the mirrors"), "{allowed:?}");
+    assert_eq!(ask("10.1.2.3:22", "alice").status.code(), Some(0));
+    assert_eq!(ask("10.1.2.3", "alice").status.code(), Some(2));
+    assert_eq!(ask("2001:db8::7:443", "alice").status.code(), Some(2));
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["hash-password"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
