@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Api;
+use crate::problem::Problem;
 
 /// How the process is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -113,7 +114,7 @@ fn word(degraded: bool) -> String {
 /// Whether clients are taken.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReadyView {
-    /// Whether clients are taken.
+    /// Always true: a process that takes no clients answers 503.
     ready: bool,
 }
 
@@ -122,12 +123,12 @@ pub(crate) struct ReadyView {
     get, path = "/ready", tag = "system",
     responses(
         (status = 200, description = "Clients are taken", body = ReadyView),
-        (status = 503, description = "The process is stopping", body = ReadyView),
+        (status = 503, description = "The process is stopping", body = Problem),
     )
 )]
-pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, Json<ReadyView>) {
-    match api.stopping.is_cancelled() {
-        false => (StatusCode::OK, Json(ReadyView { ready: true })),
-        true => (StatusCode::SERVICE_UNAVAILABLE, Json(ReadyView { ready: false })),
+pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<ReadyView>, Problem> {
+    if api.stopping.is_cancelled() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping"));
     }
+    Ok(Json(ReadyView { ready: true }))
 }

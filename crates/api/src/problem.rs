@@ -63,5 +63,9 @@ pub(crate) fn body<T: serde::de::DeserializeOwned + Default>(bytes: &[u8]) -> Re
     if bytes.is_empty() {
         return Ok(T::default());
     }
+    // The JSON library would take a list for an object's fields in order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::bad_request("body: must be a JSON object"));
+    }
     serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("body: {error}")))
 }

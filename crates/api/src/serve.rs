@@ -71,6 +71,7 @@ impl Api {
             .layer(middleware::from_fn(limit_body))
             .layer(DefaultBodyLimit::max(BODY_BYTES))
             .layer(RequestBodyTimeoutLayer::new(PATIENCE))
+            .layer(middleware::from_fn(one_form_of_errors))
             .layer(CatchPanicLayer::custom(|_| panicked()))
     }
 }
@@ -112,6 +113,19 @@ async fn limit_body(request: Request, next: Next) -> Response {
         StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => response,
     }
+}
+
+/// Gives errors that some layer wrote in its own way the one form that all errors have.
+async fn one_form_of_errors(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    let status = response.status();
+    let kind = response.headers().get(axum::http::header::CONTENT_TYPE);
+    let is_problem = kind.is_some_and(|kind| kind == "application/problem+json");
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    Problem::new(status, format!("{path} cannot be answered")).into_response()
 }
 
 fn panicked() -> Response {

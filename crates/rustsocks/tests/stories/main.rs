@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod acl;
+mod api;
 mod auth;
 mod bind;
 mod connect;

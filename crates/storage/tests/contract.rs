@@ -1,0 +1,225 @@
+//! What every store promises, asked of each of them.
+
+#![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use rustsocks_proto::Protocol;
+use rustsocks_sessions::{CloseReason, Record, Status};
+use rustsocks_storage::{Direction, Filter, MemoryStore, Page, Paging, Sort, SortKey, Store};
+use support::{active, at, ended, id, sqlite};
+use tempfile::TempDir;
+
+/// Runs a promise against every store.
+macro_rules! promises {
+    ($($name:ident)+) => {
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $name() {
+                let store = super::Store::Memory(super::MemoryStore::new(100_000));
+                super::$name(store).await;
+            })+
+        }
+        mod in_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let folder = super::TempDir::new().unwrap();
+                super::$name(super::sqlite(&folder).await).await;
+            })+
+        }
+    };
+}
+
+promises! {
+    saving_again_changes_nothing
+    a_final_record_stays_final
+    every_field_reads_back_as_it_was
+    sql_and_the_filter_itself_agree
+    pages_and_cursors_cover_everything_once_while_records_are_added
+    retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_running_one
+}
+
+async fn everything(store: &Store) -> Page {
+    let filter = Filter::default();
+    store.history(&filter, Sort::default(), Paging::Page(0), 1000).await.unwrap()
+}
+
+async fn saving_again_changes_nothing(store: Store) {
+    let records: Vec<Record> = (0..700).map(|n| ended(n, 2000 + n as i64)).collect();
+    store.save(&records).await.unwrap();
+    let before = everything(&store).await;
+    store.save(&records).await.unwrap();
+    store.save(&records[..3]).await.unwrap();
+    assert_eq!(everything(&store).await, before);
+    assert_eq!(before.total, 700);
+    assert_eq!(store.count().await.unwrap(), 700);
+}
+
+async fn a_final_record_stays_final(store: Store) {
+    let last = ended(1, 5000);
+    store.save(&[active(1)]).await.unwrap();
+    store.save(std::slice::from_ref(&last)).await.unwrap();
+    store.save(&[active(1)]).await.unwrap();
+    store.save(&[Record { bytes_sent: 999, ..ended(1, 9000) }]).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(last));
+    assert_eq!(everything(&store).await.total, 1);
+}
+
+async fn every_field_reads_back_as_it_was(store: Store) {
+    let plain = Record {
+        user: "".into(),
+        dest_host: None,
+        command: None,
+        protocol: Protocol::Udp,
+        acl_rule_matched: None,
+        acl_decision: None,
+        egress_ip: None,
+        egress_port: None,
+        connect: None,
+        source_ip: "2001:db8::7".parse().unwrap(),
+        ..ended(1, 2000)
+    };
+    let hostile = Record {
+        user: "'; DROP TABLE sessions; --\n\u{202E}名前\"".into(),
+        dest_host: Some("a".repeat(255).into()),
+        close_detail: Some("100% \\ ' \" \u{1F600}".into()),
+        acl_rule_matched: Some("\t".into()),
+        close_reason: Some(CloseReason::ServerCrash),
+        status: Status::Failed,
+        bytes_received: i64::MAX as u64,
+        ..ended(2, 2001)
+    };
+    store.save(&[plain.clone(), hostile.clone()]).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(plain));
+    assert_eq!(store.find(id(2)).await.unwrap(), Some(hostile));
+    assert_eq!(store.find(id(3)).await.unwrap(), None);
+}
+
+/// Records that differ in everything that a filter looks at.
+fn varied(number: u64, pick: u64) -> Record {
+    let choose = |place: u32, of: u64| (pick >> (place * 3)) % of;
+    let record = ended(number, 2000 + i64::try_from(choose(0, 7)).unwrap() * 500);
+    let (status, reason) = [
+        (Status::Closed, CloseReason::ClientClosed),
+        (Status::Failed, CloseReason::DnsFailed),
+        (Status::RejectedByAcl, CloseReason::RejectedByAcl),
+    ][choose(1, 3) as usize];
+    Record {
+        user: ["alice", "bob", ""][choose(2, 3) as usize].into(),
+        start_time: at(i64::try_from(choose(3, 5)).unwrap() * 400),
+        source_ip: ["198.51.100.7", "2001:db8::7"][choose(4, 2) as usize].parse().unwrap(),
+        dest_ip: ["192.0.2.1", "example.com"][choose(5, 2) as usize].into(),
+        dest_host: [None, Some("Example.COM".into())][choose(6, 2) as usize].clone(),
+        protocol: [Protocol::Tcp, Protocol::Udp][choose(7, 2) as usize],
+        egress_port: [None, Some(40_000)][choose(8, 2) as usize],
+        bytes_sent: choose(9, 6) * 100,
+        duration: Some(Duration::from_millis(choose(10, 4) * 700)),
+        status,
+        close_reason: Some(reason),
+        ..record
+    }
+}
+
+fn varied_filter(pick: u64) -> Filter {
+    let choose = |place: u32, of: u64| (pick >> (place * 3)) % of;
+    let text = |place, texts: [&str; 3]| {
+        texts.get(choose(place, 5) as usize).map(|text| (*text).to_owned())
+    };
+    Filter {
+        user: text(0, ["alice", "bob", "nobody"]),
+        status: [Status::Closed, Status::Failed, Status::Active]
+            .get(choose(1, 6) as usize)
+            .copied(),
+        protocol: [Protocol::Tcp, Protocol::Udp].get(choose(2, 6) as usize).copied(),
+        dest: text(3, ["example.com", "EXAMPLE.com", "192.0.2.1"]),
+        dest_ip: text(4, ["192.0.2.1", "example.com", "x"]),
+        source_ip: ["198.51.100.7", "2001:db8::7"]
+            .get(choose(5, 6) as usize)
+            .map(|ip| ip.parse().unwrap()),
+        egress_port: [40_000].get(choose(6, 6) as usize).copied(),
+        at: [at(2100)].get(choose(7, 4) as usize).copied(),
+        close_reason: [CloseReason::DnsFailed].get(choose(8, 6) as usize).copied(),
+        start_after: [at(400)].get(choose(9, 4) as usize).copied(),
+        start_before: [at(1200)].get(choose(10, 4) as usize).copied(),
+        min_bytes: [200].get(choose(11, 4) as usize).copied(),
+        min_duration: [Duration::from_millis(700)].get(choose(12, 4) as usize).copied(),
+        egress_ip: None,
+    }
+}
+
+async fn sql_and_the_filter_itself_agree(store: Store) {
+    let mut picks = proptest::test_runner::TestRunner::deterministic();
+    let mut pick = || {
+        let tree = any::<u64>().new_tree(&mut picks).unwrap();
+        tree.current()
+    };
+    let mut records: Vec<Record> = (0..300).map(|number| varied(number, pick())).collect();
+    records.extend((300..310).map(active));
+    store.save(&records).await.unwrap();
+    // Running sessions are the live table's; a store may keep them or not.
+    let holds_active = store.find(id(300)).await.unwrap().is_some();
+    let mut found_some = 0;
+    for _ in 0..400 {
+        let filter = varied_filter(pick());
+        let key = SortKey::ALL[(pick() % 7) as usize];
+        let direction = [Direction::Ascending, Direction::Descending][(pick() % 2) as usize];
+        let sort = Sort { key, direction };
+        let mut expected: Vec<Record> =
+            records.iter().filter(|record| filter.matches(record)).cloned().collect();
+        if !holds_active {
+            expected.retain(|record| record.status != Status::Active);
+        }
+        expected.sort_by(|left, right| sort.compare(left, right));
+        let page = store.history(&filter, sort, Paging::Page(0), 1000).await.unwrap();
+        assert_eq!(page.total, expected.len() as u64, "{filter:?}");
+        assert_eq!(page.records, expected, "{filter:?} {sort:?}");
+        found_some += usize::from(!expected.is_empty());
+    }
+    assert!(found_some > 100, "only {found_some} filters found anything");
+}
+
+async fn pages_and_cursors_cover_everything_once_while_records_are_added(store: Store) {
+    // Many ends in the same millisecond, so that only the id tells records apart.
+    let records: Vec<Record> = (0..95).map(|n| ended(n, 2000 + (n / 10) as i64)).collect();
+    store.save(&records).await.unwrap();
+    let mut seen = Vec::new();
+    let mut paging = Paging::Page(0);
+    let mut next_number = 1000;
+    loop {
+        let filter = Filter::default();
+        let page = store.history(&filter, Sort::default(), paging, 10).await.unwrap();
+        seen.extend(page.records.iter().map(|record| record.session_id));
+        store.save(&[ended(next_number, 9000)]).await.unwrap();
+        next_number += 1;
+        match page.next {
+            Some(cursor) => paging = Paging::Behind(cursor),
+            None => break,
+        }
+    }
+    let mut expected: Vec<_> = records.iter().map(|record| record.session_id).collect();
+    expected.reverse();
+    assert_eq!(seen, expected);
+    let last = store.history(&Filter::default(), Sort::default(), Paging::Page(10), 10).await;
+    assert_eq!(last.unwrap().records.len(), (95 + next_number as usize - 1000) - 100);
+}
+
+async fn retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_running_one(
+    store: Store,
+) {
+    let records: Vec<Record> = (0..50).map(|n| ended(n, 2000 + n as i64)).collect();
+    store.save(&records).await.unwrap();
+    store.save(&[active(100)]).await.unwrap();
+    assert_eq!(store.expire(at(2040), 30).await.unwrap(), 30);
+    assert_eq!(store.expire(at(2040), 30).await.unwrap(), 10);
+    assert_eq!(store.expire(at(2040), 30).await.unwrap(), 0);
+    assert_eq!(everything(&store).await.total, 10);
+    assert_eq!(store.expire(at(1_000_000), 1000).await.unwrap(), 10);
+    if let Some(running) = store.find(id(100)).await.unwrap() {
+        assert_eq!(running.status, Status::Active);
+    }
+}
