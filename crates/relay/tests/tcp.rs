@@ -1,0 +1,196 @@
+//! The TCP relay between two real socket pairs: nothing lost, nothing doubled, whatever the
+//! sizes, the pipes and the pace.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::task::{Context, Poll};
+
+use proptest::prelude::*;
+use rustsocks_proto::{Command, Target};
+use rustsocks_relay::pace::Direction;
+use rustsocks_relay::tcp::{Ends, relay};
+use rustsocks_relay::{Pace, PipePool, Unlimited};
+use rustsocks_sessions::{
+    AclOutcome, Clock, CloseReason, Ending, Identity, OpenSession, Opening, Rules, Table,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+fn session() -> OpenSession {
+    let table = Table::new(Clock::system(), "node".into(), Rules::default());
+    let target: std::net::SocketAddr = "192.0.2.1:80".parse().unwrap();
+    table.open(Opening {
+        identity: Identity::Anonymous("anonymous".into()),
+        source: "127.0.0.1:4000".parse().unwrap(),
+        target: Some(Target::from(target)),
+        command: Some(Command::Connect),
+        acl: AclOutcome::Off,
+    })
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
+}
+
+/// Sends both ways in pieces, half-closes, and checks every byte and every count.
+async fn transfer(
+    up: Vec<u8>,
+    down: Vec<u8>,
+    piece: usize,
+    pipes: &PipePool,
+    pace: &mut impl Pace,
+) -> Ending {
+    let session = session();
+    let ((mut client, near_client), (near_target, mut target)) = (pair().await, pair().await);
+    let early = up.get(..up.len().min(10)).unwrap_or_default().to_vec();
+    let rest = up[early.len()..].to_vec();
+    let ends = Ends { client: near_client, target: near_target };
+    let relaying = relay(&session, ends, early, pace, pipes);
+    let clients = async {
+        let (mut read, mut write) = client.split();
+        let sending = async {
+            for chunk in rest.chunks(piece) {
+                write.write_all(chunk).await.unwrap();
+            }
+            write.shutdown().await.unwrap();
+        };
+        let mut heard = Vec::new();
+        let (_, read) = tokio::join!(sending, read.read_to_end(&mut heard));
+        read.unwrap();
+        heard
+    };
+    let targets = async {
+        let (mut read, mut write) = target.split();
+        let sending = async {
+            for chunk in down.chunks(piece) {
+                write.write_all(chunk).await.unwrap();
+            }
+            write.shutdown().await.unwrap();
+        };
+        let mut heard = Vec::new();
+        let (_, read) = tokio::join!(sending, read.read_to_end(&mut heard));
+        read.unwrap();
+        heard
+    };
+    let (ending, at_client, at_target) = tokio::join!(relaying, clients, targets);
+    assert!(at_target == up, "{} of {} bytes up", at_target.len(), up.len());
+    assert!(at_client == down, "{} of {} bytes down", at_client.len(), down.len());
+    assert_eq!(session.traffic().sent.bytes(), up.len() as u64);
+    assert_eq!(session.traffic().received.bytes(), down.len() as u64);
+    ending
+}
+
+#[tokio::test]
+async fn bulk_goes_through_pipes_to_the_last_byte() {
+    // Far more than a pipe holds, and a tail that is still in it at end of stream.
+    let (up, down) = (pattern(9_000_001), pattern(5_000_003));
+    let ending = transfer(up, down, 1 << 20, &PipePool::new(8), &mut Unlimited).await;
+    assert!(matches!(ending.reason, CloseReason::ClientClosed | CloseReason::DestinationClosed));
+}
+
+#[tokio::test]
+async fn without_a_pipe_to_be_had_bulk_is_copied() {
+    for most in [0, 1] {
+        let (up, down) = (pattern(3_000_000), pattern(3_000_000));
+        transfer(up, down, 65_536, &PipePool::new(most), &mut Unlimited).await;
+    }
+}
+
+/// Grants a few bytes at a time, and holds back every other time.
+struct Stingy {
+    most: usize,
+    turn: usize,
+    spent: [usize; 2],
+}
+
+impl Pace for Stingy {
+    fn poll_grant(&mut self, _direction: Direction, cx: &mut Context<'_>) -> Poll<usize> {
+        self.turn += 1;
+        if self.turn.is_multiple_of(2) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.most)
+    }
+
+    fn spent(&mut self, direction: Direction, bytes: usize) {
+        assert!(bytes <= self.most.max(10), "{bytes} bytes were never granted");
+        self.spent[usize::from(direction == Direction::Received)] += bytes;
+    }
+}
+
+#[tokio::test]
+async fn a_pace_is_asked_before_each_read_and_told_of_each_delivery() {
+    let mut pace = Stingy { most: 1000, turn: 0, spent: [0, 0] };
+    transfer(pattern(400_000), pattern(300_000), 50_000, &PipePool::new(4), &mut pace).await;
+    assert_eq!(pace.spent, [400_000, 300_000]);
+}
+
+#[tokio::test]
+async fn a_stopped_session_ends_by_a_reset_after_what_was_delivered() {
+    let session = session();
+    let ((mut client, near_client), (near_target, mut target)) = (pair().await, pair().await);
+    let ends = Ends { client: near_client, target: near_target };
+    let pipes = PipePool::new(1);
+    let mut pace = Unlimited;
+    let relaying = relay(&session, ends, Vec::new(), &mut pace, &pipes);
+    let story = async {
+        target.write_all(b"delivered").await.unwrap();
+        client.read_exact(&mut [0; 9]).await.unwrap();
+        assert!(session.stop(CloseReason::AdminTerminated, None));
+        client.read(&mut [0; 1]).await.unwrap_err()
+    };
+    let (ending, error) = tokio::join!(relaying, story);
+    assert_eq!(ending.reason, CloseReason::AdminTerminated);
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(session.traffic().received.bytes(), 9);
+}
+
+#[tokio::test]
+async fn bytes_that_a_cut_end_never_acknowledged_are_taken_off_the_count() {
+    let session = session();
+    let ((client, near_client), (near_target, mut target)) = (pair().await, pair().await);
+    let ends = Ends { client: near_client, target: near_target };
+    let pipes = PipePool::new(1);
+    let mut pace = Unlimited;
+    let relaying = relay(&session, ends, Vec::new(), &mut pace, &pipes);
+    let story = async {
+        // The client reads nothing: its window closes and the rest stays with the proxy.
+        let sending = target.write_all(&[5; 30_000_000]);
+        let stuck = tokio::time::timeout(std::time::Duration::from_millis(700), sending).await;
+        assert!(stuck.is_err(), "everything fitted into buffers");
+        session.stop(CloseReason::AdminTerminated, None);
+    };
+    let (_, ()) = tokio::join!(relaying, story);
+    let counted = session.traffic().received.bytes();
+    let mut got = 0;
+    let mut client = client;
+    let mut buffer = vec![0; 1 << 20];
+    while let Ok(count @ 1..) = client.read(&mut buffer).await {
+        got += count as u64;
+    }
+    assert_eq!(counted, got);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sizes_and_pieces_arrive_whole(
+        up in 0..400_000_usize,
+        down in 0..400_000_usize,
+        piece in 1_000..200_000_usize,
+        pipes in 0..3_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let pool = PipePool::new(pipes);
+        runtime.block_on(transfer(pattern(up), pattern(down), piece, &pool, &mut Unlimited));
+    }
+}
