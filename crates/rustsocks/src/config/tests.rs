@@ -12,16 +12,11 @@ fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("rustsocks.toml")).map_err(|fault| fault.to_string())
 }
 
-/// A configuration as text to compare: everything but where it came from.
-fn shown(config: &Config) -> String {
-    format!("{config:?}")
-}
-
 #[cfg(feature = "database")]
 #[test]
 fn every_value_in_the_example_file_is_the_default() {
     let (example, embedded) = (parse(EXAMPLE).unwrap(), Config::embedded().unwrap());
-    assert_eq!(shown(&example), shown(&embedded));
+    assert_eq!(format!("{example:?}"), format!("{embedded:?}"));
 }
 
 #[test]
