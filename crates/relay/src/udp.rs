@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub use association::{Association, relay};
+pub use association::{Association, bind, relay};
 use rustsocks_proto::{HostName, Target};
 
 /// An address for a name, or why there is none.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustsocks_access::acl::{Acl, Judgement, Question, Verdict};
 use rustsocks_proto::{Host, HostName, Protocol, Reply, Target};
-use rustsocks_relay::udp::{Association, ClientAddress, Gate, Refusal, Resolving, relay};
+use rustsocks_relay::udp::{Association, ClientAddress, Gate, Refusal, Resolving, bind, relay};
 use rustsocks_sessions::{AclOutcome, CloseReason, OpenSession};
 use tokio::net::UdpSocket;
 
@@ -20,7 +20,7 @@ use crate::server::Server;
 /// Serves a UDP ASSOCIATE request to its end.
 pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client, user: &str) {
     let Client { mut stream, answer, target, .. } = client;
-    let opened = open(&stream).await;
+    let opened = open(&stream);
     let (socket, local) = match opened {
         Ok(opened) => opened,
         Err(error) => {
@@ -66,8 +66,8 @@ fn announced_port(target: &Target, client: IpAddr) -> Option<u16> {
 }
 
 /// A socket on the address by which the client has reached us, so that it reaches this as well.
-async fn open(control: &tokio::net::TcpStream) -> io::Result<(UdpSocket, SocketAddr)> {
-    let socket = UdpSocket::bind((control.local_addr()?.ip(), 0)).await?;
+fn open(control: &tokio::net::TcpStream) -> io::Result<(UdpSocket, SocketAddr)> {
+    let socket = bind(SocketAddr::new(control.local_addr()?.ip(), 0))?;
     let local = socket.local_addr()?;
     Ok((socket, local))
 }

@@ -22,6 +22,9 @@ use crate::buffer::with_buffer;
 /// Batches per direction before the other one gets its turn.
 const TURNS: usize = 4;
 
+/// Room that each socket asks for, either way.
+const BUFFER_BYTES: usize = 1 << 20;
+
 /// What an association is made of.
 #[derive(Debug)]
 pub struct Association<'a> {
@@ -399,9 +402,18 @@ fn local_towards(to: SocketAddr, egress: Option<IpAddr>) -> SocketAddr {
     SocketAddr::new(local, 0)
 }
 
-fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
+/// Opens a datagram socket with room for a burst.
+///
+/// # Errors
+/// The operating system's.
+pub fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = std::net::UdpSocket::bind(local)?;
     socket.set_nonblocking(true)?;
+    let room = socket2::SockRef::from(&socket);
+    // The system's default holds some 160 small datagrams and does not grow with use, as TCP's
+    // does. What the system does not grant, it cuts.
+    room.set_recv_buffer_size(BUFFER_BYTES)?;
+    room.set_send_buffer_size(BUFFER_BYTES)?;
     UdpSocket::from_std(socket)
 }
 
