@@ -1,0 +1,44 @@
+//! What saving a record costs, in batches of a hundred and of four thousand.
+//!
+//! `cargo bench -p rustsocks-storage`; the time is per record, its share of the commit and the
+//! sync included.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = TempDir::new().unwrap();
+    let store = runtime.block_on(support::sqlite(&folder));
+    let mut next = 0;
+    let mut group = criterion.benchmark_group("save");
+    group.throughput(Throughput::Elements(1));
+    for size in [100, 4096_u64] {
+        group.bench_function(format!("batch of {size}"), |bench| {
+            bench.iter_custom(|rounds| {
+                let mut total = Duration::ZERO;
+                for _ in 0..rounds.div_ceil(size) {
+                    // New ids: steady state is inserting, not updating.
+                    let records: Vec<_> =
+                        (next..next + size).map(|number| support::ended(number, 2000)).collect();
+                    next += size;
+                    let began = Instant::now();
+                    runtime.block_on(store.save(&records)).unwrap();
+                    total += began.elapsed();
+                }
+                total.mul_f64(rounds as f64 / (rounds.div_ceil(size) * size) as f64)
+            });
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}
