@@ -157,6 +157,11 @@ async fn a_stopped_session_ends_by_a_reset_after_what_was_delivered() {
 async fn bytes_that_a_cut_end_never_acknowledged_are_taken_off_the_count() {
     let session = session();
     let ((client, near_client), (near_target, mut target)) = (pair().await, pair().await);
+    for end in [&client, &near_client, &near_target, &target] {
+        // Fixed, so that no kernel grows them until everything fits.
+        socket2::SockRef::from(end).set_recv_buffer_size(100_000).unwrap();
+        socket2::SockRef::from(end).set_send_buffer_size(100_000).unwrap();
+    }
     let ends = Ends { client: near_client, target: near_target };
     let pipes = PipePool::new(1);
     let mut pace = Unlimited;

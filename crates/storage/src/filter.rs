@@ -50,12 +50,13 @@ impl Filter {
         fn met<T>(wish: &Option<T>, holds: impl FnOnce(&T) -> bool) -> bool {
             wish.as_ref().is_none_or(holds)
         }
-        let ended = record.status != Status::Active;
+        let ended = record.end_time.is_some();
         let running_at = |at: &Timestamp| {
             cut(record.start_time) <= cut(*at)
                 && record.end_time.is_none_or(|end| cut(end) >= cut(*at))
         };
-        self.status.map_or(ended, |status| record.status == status)
+        self.status
+            .map_or(ended, |status| record.status == status && (ended || status == Status::Active))
             && met(&self.user, |user| **user == *record.user)
             && met(&self.protocol, |protocol| *protocol == record.protocol)
             && met(&self.dest, |dest| {

@@ -138,6 +138,12 @@ impl SqliteStore {
         history::page(&self.readers, filter, sort, paging, size).await
     }
 
+    /// The SQL of a history page, for tests of how SQLite means to answer it.
+    #[doc(hidden)]
+    pub fn page_sql(filter: &Filter, sort: Sort, paging: Paging) -> String {
+        history::page_query(filter, sort, paging, 1).sql().as_str().to_owned()
+    }
+
     pub(crate) async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
         let sql = include_str!("../queries/sqlite/close_crashed.sql");
         let mut writer = self.writer.lock().await;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rustsocks_sessions::clock::millis;
-use rustsocks_sessions::{Record, SessionId};
+use rustsocks_sessions::{Record, SessionId, Status};
 use sqlx::sqlite::{Sqlite, SqlitePool};
 use sqlx::{QueryBuilder, Row as _};
 
@@ -31,12 +31,26 @@ pub(super) async fn page(
     push_conditions(&mut counting, filter);
     let total: i64 = counting.build().fetch_one(&mut *moment).await?.try_get(0)?;
 
+    let mut query = page_query(filter, sort, paging, size);
+    let rows = query.build().fetch_all(&mut *moment).await?;
+    moment.rollback().await?;
+    let records = rows.iter().map(record).collect::<Result<_, _>>()?;
+    Ok(Page::new(records, size, u64::try_from(total).unwrap_or(0), sort))
+}
+
+/// The query of one page; it asks for one row more than the page holds.
+pub(super) fn page_query(
+    filter: &Filter,
+    sort: Sort,
+    paging: Paging,
+    size: usize,
+) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::<Sqlite>::new(SELECT);
     push_conditions(&mut query, filter);
     if let Paging::Behind(Cursor { end_millis, session_id }) = paging {
         let end = Timestamp::from_millisecond(end_millis).unwrap_or(Timestamp::MAX);
         let id = session_id.to_string();
-        query.push(" AND end_time IS NOT NULL AND (end_time, session_id) < (");
+        query.push(" AND (end_time, session_id) < (");
         query.push_bind(time::to_text(end)).push(", ").push_bind(id).push(")");
     }
     push_order(&mut query, sort);
@@ -45,17 +59,18 @@ pub(super) async fn page(
     if let Paging::Page(number) = paging {
         query.push(" OFFSET ").push_bind(integer(number.saturating_mul(size as u64)));
     }
-    let rows = query.build().fetch_all(&mut *moment).await?;
-    moment.rollback().await?;
-    let records = rows.iter().map(record).collect::<Result<_, _>>()?;
-    Ok(Page::new(records, size, u64::try_from(total).unwrap_or(0), sort))
+    query
 }
 
 /// The conditions of a filter; the same as [`Filter::matches`].
 fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    // Said in the words of the partial index on `end_time`, or SQLite may not walk along it.
     match filter.status {
-        Some(status) => query.push(" WHERE status = ").push_bind(status.name()),
-        None => query.push(" WHERE status <> 'active'"),
+        Some(Status::Active) => query.push(" WHERE status = 'active'"),
+        Some(status) => {
+            query.push(" WHERE end_time IS NOT NULL AND status = ").push_bind(status.name())
+        }
+        None => query.push(" WHERE end_time IS NOT NULL"),
     };
     if let Some(user) = &filter.user {
         query.push(" AND user = ").push_bind(user.clone());
