@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use rustsocks_journal::{Journal, Writing};
 use rustsocks_storage::time;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -56,15 +57,35 @@ pub(crate) struct StorageView {
     failures: u64,
 }
 
-/// What waits for the store. It waits in memory.
+/// What waits for the store.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JournalView {
+    /// `ok`, `full`, `failed`, or `off` where the storage has none.
+    #[schema(example = "ok")]
+    status: String,
+    /// Why writing it fails; null while it works.
+    last_error: Option<String>,
+    /// Bytes on disk.
+    #[schema(example = 65536)]
+    bytes: u64,
+    /// The most bytes it may hold.
+    #[schema(example = 1_073_741_824_u64)]
+    max_bytes: u64,
     /// Sessions whose newest state waits.
     #[schema(example = 3)]
     queued: usize,
     /// Sessions, running or ended, whose final state is not stored.
     #[schema(example = 45)]
     unsaved: usize,
+    /// Ended sessions of these that are in the journal alone, because memory is bounded.
+    #[schema(example = 0)]
+    spilled: usize,
+    /// Sessions whose final state is gone for good. Stays 0.
+    #[schema(example = 0)]
+    lost: u64,
+    /// Since when, at most, the oldest state waits, UTC; null when none does.
+    #[schema(format = "date-time", example = "2026-01-02T03:04:05.678+00:00")]
+    waiting_since: Option<String>,
 }
 
 /// How the process is. Answers 200 while it runs, degraded or not.
@@ -76,12 +97,11 @@ pub(crate) async fn health(State(api): State<Api>) -> Json<HealthView> {
     let storage = match &api.ledger {
         Some(ledger) => {
             let figures = &ledger.figures;
-            let since = figures.degraded_since.load(Relaxed);
-            let since = (since != 0).then(|| Timestamp::from_millisecond(since).ok()).flatten();
+            let since = moment(figures.degraded_since.load(Relaxed));
             StorageView {
                 engine: ledger.store.engine().to_owned(),
                 status: word(since.is_some()),
-                degraded_since: since.map(time::to_text),
+                degraded_since: since,
                 last_error: figures.last_error(),
                 batches: figures.batches.load(Relaxed),
                 failures: figures.failures.load(Relaxed),
@@ -96,15 +116,45 @@ pub(crate) async fn health(State(api): State<Api>) -> Json<HealthView> {
             failures: 0,
         },
     };
-    let outbox = api.table.outbox();
+    let journal = journal(&api);
+    let healthy = ["ok", "off"].contains(&journal.status.as_str());
     Json(HealthView {
-        status: storage.status.clone(),
+        status: if healthy { storage.status.clone() } else { word(true) },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_secs: api.started.elapsed().as_secs(),
         active_sessions: api.table.active(),
         storage,
-        journal: JournalView { queued: outbox.len(), unsaved: outbox.unsaved() },
+        journal,
     })
+}
+
+fn journal(api: &Api) -> JournalView {
+    let outbox = api.table.outbox();
+    let journal = api.ledger.as_ref().and_then(|ledger| ledger.journal.as_ref());
+    let (status, last_error) = match journal.map(Journal::writing) {
+        None => ("off", None),
+        Some(Writing::Ok) => ("ok", None),
+        Some(Writing::Full) => ("full", Some("it holds as much as it may".to_owned())),
+        Some(Writing::Failed(error)) => ("failed", Some(error)),
+    };
+    let since = api.ledger.as_ref().map_or(0, |ledger| ledger.figures.behind_since.load(Relaxed));
+    JournalView {
+        status: status.to_owned(),
+        last_error,
+        bytes: journal.map_or(0, Journal::bytes),
+        max_bytes: journal.map_or(0, Journal::max_bytes),
+        queued: outbox.len(),
+        unsaved: outbox.unsaved(),
+        spilled: outbox.spilled(),
+        lost: outbox.lost(),
+        waiting_since: moment(since),
+    }
+}
+
+/// A time in milliseconds since 1970; 0 is none.
+fn moment(millis: i64) -> Option<String> {
+    let time = Timestamp::from_millisecond(millis).ok().filter(|_| millis != 0);
+    time.map(time::to_text)
 }
 
 fn word(degraded: bool) -> String {

@@ -24,6 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustsocks_access::acl::Acl;
+use rustsocks_journal::Journal;
 use rustsocks_sessions::Table;
 use rustsocks_storage::{Figures, Flusher, Store};
 use rustsocks_telemetry::Events;
@@ -46,6 +47,8 @@ pub struct Options {
 pub struct Ledger {
     /// Where records are kept.
     pub store: Arc<Store>,
+    /// What is on its way there; none where the store does not outlive the process.
+    pub journal: Option<Journal>,
     /// What the recorder does.
     pub figures: Arc<Figures>,
     /// Makes the recorder save at once.

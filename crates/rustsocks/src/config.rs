@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rustsocks_access::UserName;
 use rustsocks_access::auth::Credential;
+use rustsocks_journal::JournalOptions;
 use rustsocks_server::pool::PoolSettings;
 use rustsocks_server::resolve::DnsSettings;
 use rustsocks_sessions::Rules;
@@ -74,6 +75,8 @@ pub(crate) struct AclConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerConfig {
     pub(crate) storage: StorageConfig,
+    /// None where the storage has nothing that outlives the process.
+    pub(crate) journal: Option<JournalOptions>,
     pub(crate) recorder: RecorderOptions,
     /// None keeps records for ever.
     pub(crate) keep: Option<Duration>,

@@ -18,7 +18,8 @@ pub(crate) fn page<T>(
             rustsocks_server::metrics::register(registry, server.figures());
             if let Some((ledger, _)) = ledger {
                 let figures = std::sync::Arc::clone(&ledger.figures);
-                rustsocks_storage::metrics::register(registry, table, figures);
+                let journal = ledger.journal.clone();
+                rustsocks_storage::metrics::register(registry, table, figures, journal);
             }
         })
     })

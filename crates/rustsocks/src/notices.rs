@@ -1,6 +1,7 @@
 //! Occurrences put into words: as operator events, and in the log where they are rare.
 
 use rustsocks_access::acl::{AclError, ReloadReport};
+use rustsocks_journal::{JournalNotice, Writing};
 use rustsocks_server::Notice;
 use rustsocks_server::notice::TurnedAway;
 use rustsocks_storage::StoreNotice;
@@ -66,28 +67,91 @@ pub(crate) fn from_server(events: &Events, notice: Notice) {
 
 /// Words for what the recorder reports.
 pub(crate) fn from_store(events: &Events, notice: StoreNotice) {
-    let occurrence = match notice {
-        StoreNotice::Degraded { error, waiting } => {
-            tracing::error!(%error, waiting, "records cannot be saved; they wait in memory");
-            occurrence(
-                Severity::Error,
-                Category::Storage,
-                "records cannot be saved; they wait in memory",
-                [("error", error), ("waiting", waiting.to_string())],
-            )
-        }
-        StoreNotice::Recovered { after } => {
-            let seconds = after.as_secs();
-            tracing::info!(seconds, "records are saved again");
-            occurrence(
-                Severity::Info,
-                Category::Storage,
-                "records are saved again",
-                [("seconds", seconds.to_string())],
-            )
-        }
+    let (severity, message, details) = match notice {
+        StoreNotice::Degraded { error, waiting } => (
+            Severity::Error,
+            "records cannot be saved; they wait",
+            vec![("error", error), ("waiting", waiting.to_string())],
+        ),
+        StoreNotice::Recovered { after } => (
+            Severity::Info,
+            "records are saved again",
+            vec![("seconds", after.as_secs().to_string())],
+        ),
+        StoreNotice::Replayed(report) => (
+            if report.gaps > 0 || report.crashed > 0 { Severity::Warning } else { Severity::Info },
+            match report.gaps {
+                0 => "the last run left a journal; what is in it is in the store now",
+                _ => "the last run left a damaged journal; what can be read is in the store now",
+            },
+            vec![
+                ("ended", report.ended.to_string()),
+                ("crashed", report.crashed.to_string()),
+                ("unreadable_bytes", report.skipped.to_string()),
+            ],
+        ),
+        StoreNotice::Crashed(sessions) => (
+            Severity::Warning,
+            "sessions that the store had as running are closed as crashed",
+            vec![("sessions", sessions.to_string())],
+        ),
+        StoreNotice::Unreadable { path, error } => (
+            Severity::Error,
+            "a segment of the journal cannot be replayed; it is left where it is",
+            vec![("path", path.display().to_string()), ("error", error)],
+        ),
     };
-    events.raise(occurrence);
+    tell(events, severity, message, details);
+}
+
+/// Words for what the journal reports.
+pub(crate) fn from_journal(events: &Events, notice: &JournalNotice) {
+    let (severity, message, details) = match notice {
+        JournalNotice::Filling { bytes, max_bytes } => (
+            Severity::Warning,
+            "the journal fills up: the store has not taken records for long",
+            vec![("bytes", bytes.to_string()), ("max_bytes", max_bytes.to_string())],
+        ),
+        JournalNotice::Stopped(Writing::Failed(error)) => (
+            Severity::Error,
+            "the journal cannot be written; records wait in memory alone",
+            vec![("error", error.clone())],
+        ),
+        JournalNotice::Stopped(_) => {
+            (Severity::Error, "the journal is full; records wait in memory alone", vec![])
+        }
+        JournalNotice::Resumed => (Severity::Info, "the journal is written again", vec![]),
+        JournalNotice::Losing => (
+            Severity::Error,
+            "records are being lost: neither the store nor the journal takes them",
+            vec![],
+        ),
+    };
+    tell(events, severity, message, details);
+}
+
+/// One line in the log and one event, of the same words.
+fn tell(
+    events: &Events,
+    severity: Severity,
+    message: &'static str,
+    details: Vec<(&'static str, String)>,
+) {
+    let shown: Vec<String> =
+        details.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let shown = shown.join(", ");
+    match severity {
+        Severity::Error => tracing::error!(details = %shown, "{message}"),
+        Severity::Warning => tracing::warn!(details = %shown, "{message}"),
+        Severity::Info => tracing::info!(details = %shown, "{message}"),
+    }
+    let message = message.into();
+    events.raise(Occurrence {
+        severity,
+        category: Category::Storage,
+        message,
+        details: details.into_iter().collect(),
+    });
 }
 
 /// Words for a reload of the access rules.

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use rustsocks_access::acl::{Acl, AclWatch};
 use rustsocks_access::auth::Authenticator;
 use rustsocks_api::{Api, Ledger, Options};
+use rustsocks_journal::Journal;
 use rustsocks_server::{
     Authentication as ServerAuthentication, Notice, Server, Settings, Shutdown,
 };
@@ -190,18 +191,24 @@ async fn open_ledger(
     let Some(form) = &config.ledger else { return Ok(None) };
     let store = storage::open(&form.storage).await.context("sessions.database_url")?;
     let store = Arc::new(store);
-    let crashed = store.close_crashed(&config.node).await.context("closing the last run's rows")?;
-    if crashed > 0 {
-        tracing::warn!(sessions = crashed, "the last run died; its open sessions are closed");
-    }
+    let sink = events.clone();
+    let notice = move |notice| notices::from_journal(&sink, &notice);
+    let journal = match &form.journal {
+        Some(options) => Some(Journal::open(options.clone(), table.clone(), notice)?),
+        None => None,
+    };
     let sink = events.clone();
     let notice = move |notice: StoreNotice| notices::from_store(&sink, notice);
     let recorder = Recorder::new(table.clone(), Arc::clone(&store), form.recorder.clone(), notice);
+    let recorder = match &journal {
+        Some(journal) => recorder.with_journal(journal.clone()),
+        None => recorder,
+    };
     let (figures, flusher) = (recorder.figures(), recorder.flusher());
     let recording = helpers.spawn(recorder.run(ending.clone()));
     let retention = Retention { keep: form.keep, interval: form.cleanup_interval };
     helpers.spawn(retention.run(Arc::clone(&store), table.clock().clone(), ending.clone()));
-    Ok(Some((Ledger { store, figures, flusher }, recording)))
+    Ok(Some((Ledger { store, journal, figures, flusher }, recording)))
 }
 
 fn build_server(
@@ -287,17 +294,22 @@ impl Running {
             _ => ExitCode::from(EXIT_FAILED),
         };
         if let Some((ledger, recording)) = self.ledger {
-            match recording.await {
-                Ok(report) if report.unsaved == 0 => {
-                    tracing::info!(sessions = report.saved, "every session is recorded");
-                }
-                report => {
-                    let lost = self.table.outbox().unsaved();
-                    tracing::error!(lost, ?report, "some records could not be saved");
-                    code = ExitCode::from(EXIT_LOST);
-                }
-            }
+            let recorded = recording.await.is_ok();
+            let journaled = close_journal(ledger.journal).await;
             ledger.store.close().await;
+            let outbox = self.table.outbox();
+            let (saved, unsaved, lost) = (outbox.saved(), outbox.unsaved(), outbox.lost());
+            if lost == 0 && recorded && unsaved == 0 {
+                tracing::info!(sessions = saved, "every session is recorded");
+            } else if lost == 0 && journaled {
+                tracing::warn!(
+                    sessions = unsaved,
+                    "the store did not take these; they are in the journal for the next start"
+                );
+            } else {
+                tracing::error!(lost, unsaved, "some records could not be made durable");
+                code = ExitCode::from(EXIT_LOST);
+            }
         }
         self.flushed.cancel();
         self.helpers.close();
@@ -308,6 +320,13 @@ impl Running {
         self.helpers.wait().await;
         code
     }
+}
+
+/// Whether everything that the store lacks is in the journal.
+async fn close_journal(journal: Option<Journal>) -> bool {
+    let Some(journal) = journal else { return false };
+    let closing = tokio::task::spawn_blocking(move || journal.close());
+    closing.await.unwrap_or(false)
 }
 
 /// The first signal stops accepting, the second cuts the grace short.

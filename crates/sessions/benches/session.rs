@@ -34,7 +34,7 @@ fn busy() -> (Table, Vec<OpenSession>) {
 /// Takes what was queued off the table, as the recorder does.
 fn settle(table: &Table) {
     let batch = table.outbox().take(usize::MAX);
-    table.saved(batch.iter().filter(|session| session.has_ended()));
+    table.saved(batch.iter().filter(|session| session.has_ended()), |_| {});
 }
 
 /// Times `work` on so many sessions, a thousand at a time, and takes them off the table outside

@@ -48,9 +48,11 @@ pub mod traffic;
 pub use clock::{Clock, Moment};
 pub use ending::{CloseReason, Ending, Status};
 pub use id::SessionId;
-pub use outbox::Outbox;
+pub use outbox::{Jotting, Outbox};
 pub use record::Record;
-pub use session::{AclOutcome, Identity, OpenSession, Opening, Session, StopWatch, UserName, Wire};
+pub use session::{
+    AclOutcome, Identity, JournalPlace, OpenSession, Opening, Session, StopWatch, UserName, Wire,
+};
 pub use table::{Rules, Table};
 pub use tally::Tally;
 pub use traffic::{Lane, Traffic};

@@ -124,7 +124,10 @@ pub struct Session {
     stop: Stop,
     relaying: AtomicBool,
     half_closed: AtomicBool,
-    queued: AtomicBool,
+    /// The lanes of the outbox in which it waits; see [`lanes`].
+    lanes: AtomicU8,
+    /// Where the journal has it; see [`JournalPlace`].
+    journal: JournalPlace,
     /// Packets since the last publishing.
     unpublished: AtomicU32,
     published_sent: AtomicU64,
@@ -135,6 +138,68 @@ pub struct Session {
     /// Packets of the last state that was queued, and when, in milliseconds since the start.
     noted_packets: AtomicU64,
     noted_at: AtomicU64,
+}
+
+/// Bits that say in which lanes of the outbox a session waits.
+pub(crate) mod lanes {
+    /// Waits for the journal.
+    pub(crate) const JOURNAL: u8 = 1;
+    /// The journal is to pass it on to the store.
+    pub(crate) const FOR_STORE: u8 = 2;
+    /// Waits for the store.
+    pub(crate) const STORE: u8 = 4;
+}
+
+/// Where the journal has a session. Written by the journal's thread; `final_in` also by whoever
+/// settles the session.
+#[derive(Debug, Default)]
+pub struct JournalPlace {
+    /// The segment with the final state; 0 for none, [`JournalPlace::SETTLED`] once the store
+    /// has it.
+    final_in: AtomicU64,
+    /// The segment that holds a whole state of it, and in the lowest bit whether that state
+    /// knows the outgoing side.
+    whole_in: AtomicU64,
+    /// Bytes of both directions when it was last written.
+    bytes: AtomicU64,
+}
+
+impl JournalPlace {
+    const SETTLED: u64 = u64::MAX;
+
+    /// Whether the store has the final state already.
+    pub fn is_settled(&self) -> bool {
+        self.final_in.load(Ordering::Acquire) == Self::SETTLED
+    }
+
+    /// The segment that has the final state, while the store does not have it.
+    pub fn finished_in(&self) -> Option<u64> {
+        let segment = self.final_in.load(Ordering::Acquire);
+        (segment != 0 && segment != Self::SETTLED).then_some(segment)
+    }
+
+    /// Notes that a segment has the final state; false if the store was faster.
+    pub fn finish(&self, segment: u64) -> bool {
+        let was = self.final_in.compare_exchange(0, segment, Ordering::AcqRel, Ordering::Acquire);
+        was.is_ok()
+    }
+
+    /// Notes that the store has the final state; gives the segment that has it too.
+    fn settle(&self) -> Option<u64> {
+        let segment = self.final_in.swap(Self::SETTLED, Ordering::AcqRel);
+        (segment != 0 && segment != Self::SETTLED).then_some(segment)
+    }
+
+    /// Whether a segment holds a whole state of the session, as far as it came.
+    pub fn is_whole_in(&self, segment: u64, wired: bool) -> bool {
+        let whole_in = self.whole_in.load(Ordering::Relaxed);
+        whole_in >> 1 == segment && (whole_in & 1 == 1 || !wired)
+    }
+
+    /// Notes that a segment holds a whole state of the session.
+    pub fn set_whole_in(&self, segment: u64, wired: bool) {
+        self.whole_in.store(segment << 1 | u64::from(wired), Ordering::Relaxed);
+    }
 }
 
 /// Somebody else's wish that the session should end.
@@ -170,7 +235,8 @@ impl Session {
             stop: Stop::default(),
             relaying: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
-            queued: AtomicBool::new(false),
+            lanes: AtomicU8::new(0),
+            journal: JournalPlace::default(),
             unpublished: AtomicU32::new(0),
             published_sent: AtomicU64::new(0),
             published_received: AtomicU64::new(0),
@@ -296,7 +362,9 @@ impl Session {
         {
             self.noted_packets.store(packets, Ordering::Relaxed);
             self.noted_at.store(at, Ordering::Relaxed);
-            self.shared.outbox.push(Arc::clone(self));
+            self.shared.outbox.push(self);
+        } else if rules.accounting && self.shared.outbox.has_journal() && self.outgrew_journal() {
+            self.shared.outbox.push_for_journal(self);
         }
     }
 
@@ -304,14 +372,34 @@ impl Session {
         self.user.as_deref()
     }
 
-    /// Returns whether it was queued already.
-    pub(crate) fn mark_queued(&self) -> bool {
-        self.queued.swap(true, Ordering::AcqRel)
+    /// Notes that it waits in these lanes; returns in which it waited already.
+    pub(crate) fn enter_lanes(&self, flags: u8) -> u8 {
+        self.lanes.fetch_or(flags, Ordering::AcqRel)
     }
 
-    pub(crate) fn clear_queued(&self) {
-        // Acquire pairs with `mark_queued`: the snapshot that follows sees what led to it.
-        self.queued.swap(false, Ordering::AcqRel);
+    /// Notes that it was taken from these lanes; returns in which it waited.
+    pub(crate) fn leave_lanes(&self, flags: u8) -> u8 {
+        // Acquire pairs with `enter_lanes`: the snapshot that follows sees what led to it.
+        self.lanes.fetch_and(!flags, Ordering::AcqRel)
+    }
+
+    /// Where the journal has it.
+    pub fn journal(&self) -> &JournalPlace {
+        &self.journal
+    }
+
+    /// Notes that the store has its final state; gives the journal's segment that has it too.
+    pub(crate) fn settle_in_journal(&self) -> Option<u64> {
+        self.journal.settle()
+    }
+
+    /// Whether its counters or its outgoing side are newer than the journal's, as far as the
+    /// sweep knows.
+    fn outgrew_journal(&self) -> bool {
+        let bytes = self.traffic.sent.bytes() + self.traffic.received.bytes();
+        let moved = bytes != self.journal.bytes.swap(bytes, Ordering::Relaxed);
+        let whole_in = self.journal.whole_in.load(Ordering::Relaxed);
+        moved || (whole_in & 1 == 0 && self.wire.get().is_some())
     }
 
     /// The session's state now, as its record.

@@ -31,6 +31,7 @@ pub struct Rules {
     /// The same, once one direction has ended.
     pub half_closed: Option<Duration>,
     /// Sessions whose final state is not durable yet, beyond which no new one is admitted.
+    /// Where there is a journal, it decides instead.
     pub max_unsaved: usize,
     /// Users with totals of their own; all further ones share.
     pub max_user_labels: usize,
@@ -74,7 +75,7 @@ impl Shared {
             self.tally.rejected.fetch_add(1, Ordering::Relaxed);
         }
         self.tally.ended(after);
-        self.outbox.push(Arc::clone(session));
+        self.outbox.push(session);
     }
 }
 
@@ -109,14 +110,24 @@ impl Table {
                 user.sessions.fetch_add(1, Ordering::Relaxed);
             });
             shared.outbox.expect_one();
-            shared.outbox.push(Arc::clone(&session));
+            shared.outbox.push(&session);
         }
         OpenSession::new(session)
     }
 
-    /// Whether so many records wait for the store that no new session may begin.
+    /// Whether so many records wait that no new session may begin.
     pub fn is_full(&self) -> bool {
-        self.shared.outbox.unsaved() >= self.shared.rules.max_unsaved
+        let outbox = &self.shared.outbox;
+        match outbox.has_journal() {
+            true => outbox.is_refusing(),
+            false => outbox.unsaved() >= self.shared.rules.max_unsaved,
+        }
+    }
+
+    /// Ended sessions in memory whose final state the store does not have yet.
+    pub fn waiting(&self) -> usize {
+        let outbox = &self.shared.outbox;
+        outbox.unsaved().saturating_sub(outbox.spilled()).saturating_sub(self.active())
     }
 
     /// Sessions that run.
@@ -168,15 +179,43 @@ impl Table {
         for entry in &self.shared.live {
             entry.value().sweep(now);
         }
+        if self.shared.outbox.has_journal() && self.active() > 0 {
+            self.shared.outbox.note_alive();
+        }
     }
 
-    /// Forgets sessions whose final state is durable. The recorder calls this after a commit
-    /// with the sessions whose final snapshot was in it.
-    pub fn saved<'a>(&self, sessions: impl IntoIterator<Item = &'a Arc<Session>>) {
+    /// Forgets sessions whose final state the store has. The recorder calls this after a commit
+    /// with the sessions whose final snapshot was in it; `journaled` hears of each journal
+    /// segment that has one of them too.
+    pub fn saved<'a>(
+        &self,
+        sessions: impl IntoIterator<Item = &'a Arc<Session>>,
+        mut journaled: impl FnMut(u64),
+    ) {
         for session in sessions {
+            // Whoever takes it out of the map settles it, so it is settled once.
             if self.shared.live.remove(&session.id()).is_some() {
+                if let Some(segment) = session.settle_in_journal() {
+                    journaled(segment);
+                }
                 self.shared.outbox.settle_one();
             }
+        }
+    }
+
+    /// Forgets an ended session whose final state is in the journal; false if the store has it.
+    pub fn spill(&self, session: &Arc<Session>) -> bool {
+        let here = self.shared.live.remove(&session.id()).is_some();
+        if here {
+            self.shared.outbox.spill_one();
+        }
+        here
+    }
+
+    /// Gives up an ended session that neither the journal nor the store took.
+    pub fn lose(&self, session: &Arc<Session>) {
+        if self.shared.live.remove(&session.id()).is_some() {
+            self.shared.outbox.lose_one();
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! A batch that fails is kept and tried again; nothing is given up while the process lives.
 //! Writes are upserts by session id that never go backwards, so trying again is always safe.
-//! What waits lives in memory: there is no journal on disk yet, and `kill -9` loses it.
+//! What waits is in the journal, which the recorder replays at the start.
 
 pub mod filter;
 pub mod memory;

@@ -1,9 +1,14 @@
 //! The one writer: takes sessions whose state changed, saves them in batches, never gives up.
+//!
+//! Before the first batch it saves what the journal has of former runs; behind an outage that
+//! outgrew memory it saves what the journal alone has.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustsocks_journal::{Journal, Replay};
 use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{Record, Session, Status, Table};
 use tokio::sync::Notify;
@@ -25,6 +30,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// record; a batch that fills up after a quiet time is saved at once.
 const SPACING: Duration = Duration::from_millis(50);
 
+/// How long a round waits for the journal to have what it is about to save.
+const JOURNAL_WAIT: Duration = Duration::from_secs(1);
+
 /// Upper bounds of the batch latency histogram, in seconds.
 pub const LATENCY_BUCKETS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
@@ -39,14 +47,26 @@ pub struct RecorderOptions {
     pub last_tries: Duration,
 }
 
-/// A change of the store's health, told once each.
+/// What the recorder has to tell, once each.
 #[derive(Debug)]
 pub enum StoreNotice {
-    /// A batch failed; records wait in memory.
+    /// What former runs had left in the journal is in the store.
+    Replayed(rustsocks_journal::Report),
+    /// Sessions of this node that the store had as running, and the journal did not know, were
+    /// closed as crashed.
+    Crashed(u64),
+    /// A segment of the journal cannot be replayed; it is left where it is.
+    Unreadable {
+        /// The segment.
+        path: std::path::PathBuf,
+        /// Why.
+        error: String,
+    },
+    /// A batch failed; records wait.
     Degraded {
         /// Why.
         error: String,
-        /// How many sessions wait.
+        /// Sessions without a final record, running ones included.
         waiting: usize,
     },
     /// Batches are saved again.
@@ -67,6 +87,8 @@ pub struct Figures {
     pub failures: AtomicU64,
     /// When saving began to fail, in milliseconds since 1970; 0 while it works.
     pub degraded_since: AtomicI64,
+    /// Since when, at most, the oldest state waits, in milliseconds since 1970; 0 when none does.
+    pub behind_since: AtomicI64,
     /// Batch latency: counts per bucket, not cumulated, the last one without bound.
     pub latency: [AtomicU64; LATENCY_BUCKETS.len() + 1],
     /// The sum of all batch latencies, in microseconds.
@@ -148,6 +170,7 @@ impl Flusher {
 pub struct Recorder<F> {
     table: Table,
     store: Arc<Store>,
+    journal: Option<Journal>,
     options: RecorderOptions,
     figures: Arc<Figures>,
     flusher: Flusher,
@@ -157,7 +180,13 @@ pub struct Recorder<F> {
 impl<F: Fn(StoreNotice)> Recorder<F> {
     /// A recorder; `notice` hears of each change of the store's health.
     pub fn new(table: Table, store: Arc<Store>, options: RecorderOptions, notice: F) -> Self {
-        Self { table, store, options, figures: Arc::default(), flusher: Flusher::default(), notice }
+        let (figures, flusher) = (Arc::default(), Flusher::default());
+        Self { table, store, journal: None, options, figures, flusher, notice }
+    }
+
+    /// Replays and drains this journal, which the table's sessions go through.
+    pub fn with_journal(self, journal: Journal) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// What it does, readable at any time.
@@ -175,18 +204,79 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     /// After the stop, a failing store is tried for `last_tries`, then given up.
     pub async fn run(self, stop: CancellationToken) -> Report {
         let outbox = self.table.outbox();
+        let mut saved = self.recover(&stop).await.is_some();
         let mut next_full = Instant::now();
         while !stop.is_cancelled() {
             tokio::select! {
                 () = outbox.reached(1) => self.gather(next_full, &stop).await,
                 () = self.flusher.inner.asked.notified() => {}
-                () = stop.cancelled() => {}
+                () = stop.cancelled() => break,
             }
             next_full = Instant::now() + SPACING;
+            saved = self.round(&stop).await.is_some();
+        }
+        if saved {
             self.round(&stop).await;
         }
-        self.round(&stop).await;
         Report { saved: outbox.saved(), unsaved: outbox.unsaved() }
+    }
+
+    /// Saves what former runs left in the journal, and closes what only the store knows as
+    /// running. Nothing of this run is in the store before that.
+    async fn recover(&self, stop: &CancellationToken) -> Option<()> {
+        if let Some(journal) = &self.journal {
+            let mut replay = Replay::default();
+            let mut done = Vec::new();
+            for segment in journal.older() {
+                let unreadable = |error: String| {
+                    let path = segment.path.clone();
+                    (self.notice)(StoreNotice::Unreadable { path, error });
+                };
+                match std::fs::read(&segment.path).map(|bytes| replay.segment(&bytes)) {
+                    Ok(Some(records)) => {
+                        self.save_all(&records, stop).await?;
+                        done.push(segment);
+                    }
+                    Ok(None) => unreadable("a newer version wrote it".into()),
+                    Err(error) => unreadable(error.to_string()),
+                }
+            }
+            let (crashed, report) = replay.finish();
+            self.save_all(&crashed, stop).await?;
+            journal.forget_older(&done);
+            if report != rustsocks_journal::Report::default() {
+                (self.notice)(StoreNotice::Replayed(report));
+            }
+        }
+        let crashed = self.close_crashed(stop).await?;
+        if crashed > 0 {
+            (self.notice)(StoreNotice::Crashed(crashed));
+        }
+        Some(())
+    }
+
+    /// Saves what is on disk alone, if there is any.
+    async fn drain(&self, journal: &Journal, stop: &CancellationToken) -> Option<()> {
+        loop {
+            match journal.next_spilled().await {
+                Ok(None) => return Some(()),
+                Ok(Some((segment, records))) => {
+                    self.save_all(&records, stop).await?;
+                    journal.drained(segment, records.len());
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the journal cannot be read; trying again later");
+                    return Some(());
+                }
+            }
+        }
+    }
+
+    async fn save_all(&self, records: &[Record], stop: &CancellationToken) -> Option<()> {
+        for batch in records.chunks(MOST_AT_ONCE) {
+            self.persist(stop, || Cow::Borrowed(batch)).await?;
+        }
+        Some(())
     }
 
     /// Lets a batch grow: to its size, for its interval, or until somebody is in a hurry.
@@ -203,86 +293,154 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         }
     }
 
-    /// Saves all that is queued.
-    async fn round(&self, stop: &CancellationToken) {
+    /// Saves all that is queued; none when it was given up after the stop.
+    async fn round(&self, stop: &CancellationToken) -> Option<()> {
         let flush = &self.flusher.inner;
         let round = flush.begun.fetch_add(1, Relaxed) + 1;
-        loop {
-            let batch = self.table.outbox().take(MOST_AT_ONCE);
-            let full = batch.len() == MOST_AT_ONCE;
-            let saved = batch.is_empty() || self.save(&batch, stop).await;
-            // What has come in meanwhile gathers for the next round: taking it at once would
-            // make many small transactions of it, each with its own sync.
-            if !full || !saved {
-                break;
-            }
-        }
+        let outbox = self.table.outbox();
+        // A disk that stalls the journal must not stall the store as well.
+        let _stalled = tokio::time::timeout(JOURNAL_WAIT, outbox.journaled()).await;
+        let saved = self.empty_outbox(stop).await;
         flush.done.store(round, Relaxed);
         flush.progress.notify_waiters();
+        saved
     }
 
-    /// Saves one batch, however often it takes. Returns whether it was saved.
-    async fn save(&self, batch: &[Arc<Session>], stop: &CancellationToken) -> bool {
-        let mut pause = PAUSE_MIN;
-        let mut failing_since = None;
-        let mut give_up_at = None;
+    async fn empty_outbox(&self, stop: &CancellationToken) -> Option<()> {
         loop {
-            // Read anew for each try: the newest state wins, and final is what was final here.
-            let records: Vec<Record> = batch.iter().map(|session| session.snapshot()).collect();
+            let began = self.now();
+            let batch = self.table.outbox().take(MOST_AT_ONCE);
+            if !batch.is_empty() {
+                let _since = self.figures.behind_since.compare_exchange(0, began, Relaxed, Relaxed);
+                self.save(&batch, stop).await?;
+            }
+            if let Some(journal) = &self.journal {
+                journal.tidy();
+                self.drain(journal, stop).await?;
+            }
+            let since = if self.table.outbox().is_empty() { 0 } else { began };
+            self.figures.behind_since.store(since, Relaxed);
+            // What has come in meanwhile gathers for the next round: taking it at once would
+            // make many small transactions of it, each with its own sync.
+            if batch.len() < MOST_AT_ONCE {
+                return Some(());
+            }
+        }
+    }
+
+    /// Saves the newest states of a batch, and forgets the sessions that are final.
+    async fn save(&self, batch: &[Arc<Session>], stop: &CancellationToken) -> Option<()> {
+        // Read anew for each try: the newest state wins, and final is what was final here.
+        let read = || batch.iter().map(|session| session.snapshot()).collect::<Vec<_>>().into();
+        let records = self.persist(stop, read).await?;
+        let finals = batch
+            .iter()
+            .zip(records.iter())
+            .filter(|(_, record)| record.status != Status::Active)
+            .map(|(session, _)| session);
+        self.table.saved(finals, |segment| {
+            self.journal.iter().for_each(|journal| journal.settle(segment));
+        });
+        Some(())
+    }
+
+    /// Saves records, however often it takes; `read` gives them anew for each try.
+    async fn persist<'a>(
+        &self,
+        stop: &CancellationToken,
+        read: impl Fn() -> Cow<'a, [Record]>,
+    ) -> Option<Cow<'a, [Record]>> {
+        let mut outage = Outage::default();
+        loop {
+            let records = read();
             let began = Instant::now();
             match self.store.save(&records).await {
                 Ok(()) => {
                     self.figures.saved(records.len(), began.elapsed());
-                    self.settle(batch, &records);
-                    self.note_recovery(failing_since);
-                    return true;
+                    self.note_recovery(&outage);
+                    return Some(records);
                 }
-                Err(error) => {
-                    failing_since.get_or_insert(began);
-                    self.note_failure(&error, batch.len());
-                }
+                Err(error) => self.pause_after(&error, &mut outage, stop).await?,
             }
-            if stop.is_cancelled() {
-                let limit = *give_up_at.get_or_insert(Instant::now() + self.options.last_tries);
-                if Instant::now() >= limit {
-                    return false;
-                }
-                tokio::time::sleep(pause.min(PAUSE_MIN * 2)).await;
-            } else {
-                let _stopped =
-                    stop.run_until_cancelled(tokio::time::sleep(with_jitter(pause, began))).await;
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// Forgets the sessions whose final state is in the store now.
-    fn settle(&self, batch: &[Arc<Session>], records: &[Record]) {
-        let finals = batch
-            .iter()
-            .zip(records)
-            .filter(|(_, record)| record.status != Status::Active)
-            .map(|(session, _)| session);
-        self.table.saved(finals);
+    /// Closes what the store has as running on this node; nothing runs on it yet, as far as the
+    /// store knows.
+    async fn close_crashed(&self, stop: &CancellationToken) -> Option<u64> {
+        let mut outage = Outage::default();
+        loop {
+            match self.store.close_crashed(self.table.node()).await {
+                Ok(crashed) => {
+                    self.note_recovery(&outage);
+                    return Some(crashed);
+                }
+                Err(error) => self.pause_after(&error, &mut outage, stop).await?,
+            }
+        }
     }
 
-    fn note_failure(&self, error: &StoreError, batch: usize) {
+    /// Waits before the next try; none when there is to be none, because the program stops.
+    async fn pause_after(
+        &self,
+        error: &StoreError,
+        outage: &mut Outage,
+        stop: &CancellationToken,
+    ) -> Option<()> {
+        let now = Instant::now();
+        outage.since.get_or_insert(now);
+        self.note_failure(error);
+        let pause = outage.next_pause();
+        if stop.is_cancelled() {
+            let limit = *outage.give_up_at.get_or_insert(now + self.options.last_tries);
+            if now >= limit {
+                return None;
+            }
+            tokio::time::sleep(pause.min(PAUSE_MIN * 2)).await;
+        } else {
+            let _stopped =
+                stop.run_until_cancelled(tokio::time::sleep(with_jitter(pause, now))).await;
+        }
+        Some(())
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    fn now(&self) -> i64 {
+        self.table.clock().now().wall.as_millisecond().max(1)
+    }
+
+    fn note_failure(&self, error: &StoreError) {
         self.figures.failures.fetch_add(1, Relaxed);
         self.figures.set_error(Some(error.to_string()));
         if !self.figures.is_degraded() {
-            let now = self.table.clock().now().wall.as_millisecond().max(1);
-            self.figures.degraded_since.store(now, Relaxed);
-            let waiting = batch + self.table.outbox().len();
+            self.figures.degraded_since.store(self.now(), Relaxed);
+            let waiting = self.table.outbox().unsaved();
             (self.notice)(StoreNotice::Degraded { error: error.to_string(), waiting });
         }
     }
 
-    fn note_recovery(&self, failing_since: Option<Instant>) {
+    fn note_recovery(&self, outage: &Outage) {
         if self.figures.degraded_since.swap(0, Relaxed) != 0 {
             self.figures.set_error(None);
-            let after = failing_since.map_or(Duration::ZERO, |since| since.elapsed());
+            let after = outage.since.map_or(Duration::ZERO, |since| since.elapsed());
             (self.notice)(StoreNotice::Recovered { after });
         }
+    }
+}
+
+/// Tries that failed in a row.
+#[derive(Debug, Default)]
+struct Outage {
+    since: Option<Instant>,
+    pause: Option<Duration>,
+    give_up_at: Option<Instant>,
+}
+
+impl Outage {
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.pause.map_or(PAUSE_MIN, |last| (last * 2).min(PAUSE_MAX));
+        self.pause = Some(pause);
+        pause
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustsocks_access::UserName;
 use rustsocks_access::auth::Credential;
+use rustsocks_journal::{JournalOptions, WhenFull};
 use rustsocks_server::pool::PoolSettings;
 use rustsocks_server::resolve::{DnsMode, DnsSettings};
 use rustsocks_sessions::Rules;
@@ -24,10 +25,13 @@ use super::{
 use crate::features;
 
 /// How long a failing store is tried at shutdown.
-const LAST_TRIES: Duration = Duration::from_secs(5);
+const LAST_TRIES: Duration = Duration::from_secs(2);
 
 /// Records that may wait for the store beyond the sessions that run.
 const BACKLOG: usize = 250_000;
+
+/// The smallest journal: room for a few thousand records.
+const JOURNAL_LEAST: i64 = 1 << 20;
 
 /// A year in hours and days, the bound of long intervals.
 const HOURS_MAX: i64 = 87_600;
@@ -381,8 +385,10 @@ fn ledger(form: &file::Sessions, source: &Source<'_>) -> Result<LedgerConfig, Fa
     let days = section.number("retention_days", form.retention_days, 0..=DAYS_MAX)?;
     let hours =
         section.number("cleanup_interval_hours", form.cleanup_interval_hours, 1..=HOURS_MAX)?;
+    let storage = storage(form, &section)?;
     Ok(LedgerConfig {
-        storage: storage(form, &section)?,
+        journal: journal(form, &section, &storage)?,
+        storage,
         recorder: RecorderOptions {
             batch_size: section.size("batch_size", form.batch_size, 1..=100_000)?,
             batch_interval: section.millis("batch_interval_ms", form.batch_interval_ms)?,
@@ -391,6 +397,36 @@ fn ledger(form: &file::Sessions, source: &Source<'_>) -> Result<LedgerConfig, Fa
         keep: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         cleanup_interval: Duration::from_secs(hours * 3600),
     })
+}
+
+/// The journal, on the local disk next to the database.
+fn journal(
+    form: &file::Sessions,
+    section: &Section<'_>,
+    storage: &StorageConfig,
+) -> Result<Option<JournalOptions>, Fault> {
+    let policies = [("degrade", WhenFull::Degrade), ("refuse", WhenFull::Refuse)];
+    let when_full = section.word("on_journal_full", &form.on_journal_full, &policies)?;
+    let bounds = JOURNAL_LEAST..=i64::MAX;
+    let max_bytes = section.number("journal_max_bytes", form.journal_max_bytes, bounds)?;
+    let (beside, durability) = match storage {
+        StorageConfig::Memory { .. } => return Ok(None),
+        StorageConfig::Sqlite { path, durability } => {
+            let mut folder = path.clone().into_os_string();
+            folder.push(".journal");
+            (PathBuf::from(folder), *durability)
+        }
+    };
+    let folder = match &form.journal_dir {
+        Some(folder) if folder.as_os_str().is_empty() => {
+            let remedy = "name a folder on a local disk, or remove it";
+            return Err(section.fault("journal_dir", "not the path of a folder", remedy));
+        }
+        Some(folder) => folder.clone(),
+        None => beside,
+    };
+    let sync = durability == Durability::Full;
+    Ok(Some(JournalOptions { max_bytes, sync, when_full, ..JournalOptions::new(folder) }))
 }
 
 fn storage(form: &file::Sessions, section: &Section<'_>) -> Result<StorageConfig, Fault> {

@@ -1,5 +1,7 @@
 //! The form of the file: sections and keys under their published names, each with its default.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 /// Declares a section: its keys, types and defaults, with unknown keys refused.
@@ -112,6 +114,9 @@ section!(Sessions {
     storage: Option<String> = None,
     database_url: Option<String> = None,
     durability: String = "full".into(),
+    journal_dir: Option<PathBuf> = None,
+    journal_max_bytes: i64 = 1 << 30,
+    on_journal_full: String = "degrade".into(),
     batch_size: i64 = 100,
     batch_interval_ms: i64 = 1000,
     interim_interval_secs: i64 = 5,

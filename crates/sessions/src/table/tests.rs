@@ -28,7 +28,7 @@ fn opening() -> Opening {
 fn drain(table: &Table) -> Vec<crate::Record> {
     let batch = table.outbox().take(usize::MAX);
     let records: Vec<_> = batch.iter().map(|session| session.snapshot()).collect();
-    table.saved(batch.iter().filter(|session| session.has_ended()));
+    table.saved(batch.iter().filter(|session| session.has_ended()), |_| {});
     records
 }
 

@@ -1,0 +1,182 @@
+//! Reading segments back: what ended as it ended, what was open as crashed.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
+
+use crate::frame::{Frame, Frames, VERSION};
+
+/// What a replay found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Segments read.
+    pub segments: u64,
+    /// Sessions that had ended.
+    pub ended: u64,
+    /// Sessions that were open when the process died.
+    pub crashed: u64,
+    /// Bytes that belong to no sound frame: a torn end, or damage.
+    pub skipped: u64,
+    /// Places within segments where such bytes lie; a torn end is none.
+    pub gaps: u64,
+    /// Segments of a version that this program does not know; they are left alone.
+    pub unknown: u64,
+}
+
+/// The replay of the segments that former runs left, read in their order.
+#[derive(Debug, Default)]
+pub struct Replay {
+    run: Option<u128>,
+    open: HashMap<SessionId, Record>,
+    alive: Option<Timestamp>,
+    report: Report,
+}
+
+impl Replay {
+    /// Reads one segment: gives the final records in it, in their order, and before them those
+    /// of an earlier run's sessions that never ended. None for a segment of an unknown version.
+    pub fn segment(&mut self, bytes: &[u8]) -> Option<Vec<Record>> {
+        let mut records = Vec::new();
+        let mut frames = Frames::new(bytes);
+        for frame in frames.by_ref() {
+            match frame {
+                Frame::Head { version, .. } if version != VERSION => {
+                    self.report.unknown += 1;
+                    return None;
+                }
+                Frame::Head { run, .. } => {
+                    if self.run.replace(run).is_some_and(|last| last != run) {
+                        records.extend(self.crash());
+                    }
+                }
+                Frame::State(state) => {
+                    let Some(record) = state.record() else { continue };
+                    if record.end_time.is_some() {
+                        self.open.remove(&record.session_id);
+                        self.report.ended += 1;
+                        records.push(record);
+                    } else {
+                        self.open.insert(record.session_id, record);
+                    }
+                }
+                Frame::Counters(counters) => {
+                    // Without its state, which was damaged, there is nobody to count for.
+                    if let Some(record) = self.open.get_mut(&counters.session()) {
+                        counters.apply(record);
+                    }
+                }
+                Frame::Alive(micros) => {
+                    let alive = Timestamp::from_microsecond(micros).ok();
+                    self.alive = self.alive.max(alive);
+                }
+                Frame::Complete => {}
+            }
+        }
+        self.report.segments += 1;
+        self.report.skipped += frames.skipped;
+        self.report.gaps += frames.gaps;
+        Some(records)
+    }
+
+    /// Ends what no segment ended, and reports.
+    pub fn finish(mut self) -> (Vec<Record>, Report) {
+        let records = self.crash();
+        (records, self.report)
+    }
+
+    /// The sessions that were open when their run died, ended when they were last known alive.
+    fn crash(&mut self) -> Vec<Record> {
+        let alive = self.alive.take();
+        let mut records: Vec<Record> =
+            self.open.drain().map(|(_, record)| crashed(record, alive)).collect();
+        records.sort_unstable_by_key(|record| record.session_id);
+        self.report.crashed += records.len() as u64;
+        records
+    }
+}
+
+fn crashed(record: Record, alive: Option<Timestamp>) -> Record {
+    let known = record.updated_at.max(record.start_time);
+    let end = alive.map_or(known, |alive| alive.max(known));
+    Record {
+        end_time: Some(end),
+        duration: Some(end.duration_since(record.start_time).unsigned_abs()),
+        status: Status::Failed,
+        close_reason: Some(CloseReason::ServerCrash),
+        updated_at: end,
+        ..record
+    }
+}
+
+/// The final records of a segment, in their order, with how many bytes could not be read.
+pub(crate) fn finals(bytes: &[u8]) -> (Vec<Record>, u64) {
+    let mut frames = Frames::new(bytes);
+    let records = frames
+        .by_ref()
+        .filter_map(|frame| match frame {
+            Frame::State(state) => state.record().filter(|record| record.end_time.is_some()),
+            _ => None,
+        })
+        .collect();
+    (records, frames.skipped)
+}
+
+/// What a segment holds, for a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The version of its contents; none where its head cannot be read.
+    pub version: Option<u16>,
+    /// The node that wrote it.
+    pub node: String,
+    /// States of ended sessions.
+    pub ended: u64,
+    /// States of open sessions.
+    pub open: u64,
+    /// Counters of open sessions.
+    pub counters: u64,
+    /// The first and the last time in it.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// Bytes that belong to no sound frame.
+    pub skipped: u64,
+}
+
+/// Looks through one segment.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn summary(path: &Path) -> std::io::Result<Summary> {
+    let bytes = std::fs::read(path)?;
+    let mut summary = Summary::default();
+    let mut frames = Frames::new(&bytes);
+    for frame in frames.by_ref() {
+        let time = match frame {
+            Frame::Head { version, node, .. } => {
+                summary.version = Some(version);
+                node.clone_into(&mut summary.node);
+                None
+            }
+            Frame::State(state) => {
+                let Some(record) = state.record() else { continue };
+                match record.end_time {
+                    Some(_) => summary.ended += 1,
+                    None => summary.open += 1,
+                }
+                Some(record.updated_at)
+            }
+            Frame::Counters(counters) => {
+                summary.counters += 1;
+                Timestamp::from_microsecond(counters.updated_at).ok()
+            }
+            Frame::Alive(micros) => Timestamp::from_microsecond(micros).ok(),
+            Frame::Complete => None,
+        };
+        if let Some(time) = time {
+            let (first, last) = summary.times.unwrap_or((time, time));
+            summary.times = Some((first.min(time), last.max(time)));
+        }
+    }
+    summary.skipped = frames.skipped;
+    Ok(summary)
+}
