@@ -1,4 +1,4 @@
-//! The project's own chores, one word each: `cargo xtask run | test | bench | generate | ci`.
+//! The project's own chores, one word each: `cargo xtask run | test | torture | ci …`.
 
 mod ci;
 mod generate;
@@ -39,6 +39,13 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Kill the program under load at random moments, and compare the ledger with what the
+    /// peers saw; prints the table of docs/manual/durability.md.
+    Torture {
+        /// How often to kill it.
+        #[arg(default_value_t = 200)]
+        rounds: u32,
+    },
     /// Write every generated file.
     Generate {
         /// Write nothing; fail when a file is not as it would be written.
@@ -64,6 +71,7 @@ fn main() -> Result<()> {
             let run = ["run", "--release", "--package", "rustsocks-bench", "--"];
             cargo(run.into_iter().chain(arguments.iter().map(String::as_str)))
         }
+        Chore::Torture { rounds } => test::torture(rounds),
         Chore::Generate { check } => generate::run(check),
         Chore::Features => ci::features(),
         Chore::Ci => ci::run(),

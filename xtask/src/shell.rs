@@ -14,8 +14,12 @@ pub(crate) fn root() -> PathBuf {
 
 /// Runs cargo; its exit status other than success is an error.
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<()> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(program).args(arguments))
+    run(cargo_command().args(arguments))
+}
+
+/// The cargo that runs this.
+pub(crate) fn cargo_command() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Runs a command from the workspace's root.
@@ -32,8 +36,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs cargo and returns what it prints.
 pub(crate) fn cargo_output(arguments: &[&str]) -> Result<Vec<u8>> {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(program)
+    let output = cargo_command()
         .args(arguments)
         .current_dir(root())
         .stderr(std::process::Stdio::inherit())

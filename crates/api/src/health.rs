@@ -83,6 +83,8 @@ pub(crate) struct JournalView {
     /// Sessions whose final state is gone for good. Stays 0.
     #[schema(example = 0)]
     lost: u64,
+    /// Whether what former runs left is still being saved.
+    replaying: bool,
     /// Since when, at most, the oldest state waits, UTC; null when none does.
     #[schema(format = "date-time", example = "2026-01-02T03:04:05.678+00:00")]
     waiting_since: Option<String>,
@@ -147,6 +149,7 @@ fn journal(api: &Api) -> JournalView {
         unsaved: outbox.unsaved(),
         spilled: outbox.spilled(),
         lost: outbox.lost(),
+        replaying: api.ledger.as_ref().is_some_and(|all| !all.figures.recovered.load(Relaxed)),
         waiting_since: moment(since),
     }
 }

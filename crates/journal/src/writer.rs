@@ -132,7 +132,8 @@ impl Writer {
     fn pass_on(&mut self, Jotting { session, for_store }: Jotting, is_final: bool, losing: bool) {
         let table = &self.inner.table;
         match (is_final, losing) {
-            (true, true) => table.lose(&session),
+            (true, _) if session.journal().is_settled() => {}
+            (true, true) if session.journal().finished_in().is_none() => table.lose(&session),
             (false, true) => self.held_back |= for_store,
             (true, false) if self.spilling => self.spill(&session),
             (false, false) if self.spilling => self.held_back |= for_store,
@@ -142,10 +143,7 @@ impl Writer {
     }
 
     fn spill(&self, session: &Arc<Session>) {
-        let Some(number) = session.journal().finished_in() else {
-            self.inner.table.outbox().pass_on(Arc::clone(session));
-            return;
-        };
+        let Some(number) = session.journal().finished_in() else { return };
         let mut segments = self.inner.segments();
         if self.inner.table.spill(session)
             && let Some(segment) = segments.get(number)
@@ -166,7 +164,9 @@ impl Writer {
         let finals: Vec<bool> = jottings
             .iter()
             .map(|jotting| {
-                if jotting.session.journal().is_settled() {
+                let place = jotting.session.journal();
+                // It may end while its start is being written, and come by once more.
+                if place.is_settled() || place.finished_in().is_some() {
                     return true;
                 }
                 let (record, is_whole) = put_state(&mut buffer, number, jotting);

@@ -96,6 +96,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     reload: Signal,
+    /// Caught so that a limit on file sizes is an error of one write, not the end of the process.
+    _file_too_large: Signal,
 }
 
 async fn start(mut config: Config) -> anyhow::Result<Running> {
@@ -106,6 +108,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
         reload: signal(SignalKind::hangup())?,
+        _file_too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
     };
     let clock = Clock::system();
     let wall = clock.clone();

@@ -4,7 +4,7 @@
 //! outgrew memory it saves what the journal alone has.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -93,6 +93,8 @@ pub struct Figures {
     pub latency: [AtomicU64; LATENCY_BUCKETS.len() + 1],
     /// The sum of all batch latencies, in microseconds.
     pub latency_micros: AtomicU64,
+    /// Whether what former runs left is in the store.
+    pub recovered: AtomicBool,
     last_error: Mutex<Option<String>>,
 }
 
@@ -252,6 +254,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         if crashed > 0 {
             (self.notice)(StoreNotice::Crashed(crashed));
         }
+        self.figures.recovered.store(true, Relaxed);
         Some(())
     }
 

@@ -15,6 +15,7 @@ mod ledger;
 mod oracle;
 mod pool;
 mod shutdown;
+mod torture;
 mod udp;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};

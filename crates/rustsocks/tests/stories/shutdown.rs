@@ -1,6 +1,7 @@
 //! Stopping: clients finish, the rest is cut, the books are closed.
 
 use std::io::{Read as _, Write as _};
+use std::process::Command as Process;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -65,12 +66,12 @@ fn a_second_signal_cuts_the_grace_but_not_the_flush() {
 }
 
 #[test]
-fn a_database_that_stays_locked_at_the_stop_is_told_by_the_exit_code() {
+fn with_the_database_gone_the_stop_leaves_the_journal_and_the_next_start_completes_it() {
     let mut proxy = proxy("[server]\nshutdown_grace_secs = 0\n");
     let (_target, address) = listener();
     Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
     let database = proxy.folder().join("data/sessions.db");
-    let mut holder = std::process::Command::new("sqlite3")
+    let mut holder = Process::new("sqlite3")
         .arg(&database)
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
@@ -80,6 +81,34 @@ fn a_database_that_stays_locked_at_the_stop_is_told_by_the_exit_code() {
     holder.stdin.as_mut().unwrap().write_all(b"BEGIN EXCLUSIVE; SELECT 'held';\n").unwrap();
     holder.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
     Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+    assert_eq!(proxy.terminate(), Some(0));
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    proxy.restart();
+    let records = eventually("both records", || Some(proxy.records()).filter(|all| all.len() > 1));
+    assert_eq!(records.len(), 2);
+}
+
+#[test]
+fn what_neither_the_database_nor_the_journal_takes_is_told_by_the_exit_code() {
+    let mut proxy = proxy("[server]\nshutdown_grace_secs = 0\n");
+    let (_target, address) = listener();
+    let mut holder = Process::new("sqlite3")
+        .arg(proxy.folder().join("data/sessions.db"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    holder.stdin.as_mut().unwrap().write_all(b"BEGIN EXCLUSIVE; SELECT 'held';\n").unwrap();
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    // No file may grow from here on: what is written to the journal fails.
+    let pid = proxy.pid().to_string();
+    let limit = ["--fsize=0", "--pid", &pid];
+    assert!(Process::new("prlimit").args(limit).status().unwrap().success());
+    Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+    eventually("degraded", || {
+        (proxy.get("/health").json()["journal"]["status"] == "failed").then_some(())
+    });
     assert_eq!(proxy.terminate(), Some(3));
     drop(holder.stdin.take());
     holder.wait().unwrap();
