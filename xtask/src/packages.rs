@@ -15,6 +15,8 @@ pub(crate) const TEST: &[Package] = &[
     ("curl", "/usr/bin/curl"),
     ("dante-client", "/usr/bin/socksify"),
     ("iproute2", "/usr/bin/ss"),
+    ("mariadb-server", "/usr/sbin/mariadbd"),
+    ("postgresql", "/usr/lib/postgresql"),
     ("prometheus", "/usr/bin/promtool"),
     ("python3", "/usr/bin/python3"),
     ("python3-socks", "/usr/lib/python3/dist-packages/socks.py"),

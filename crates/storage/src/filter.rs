@@ -18,6 +18,8 @@ pub struct Filter {
     pub user: Option<String>,
     /// What became of it. Absent means every ended session.
     pub status: Option<Status>,
+    /// The node that served it.
+    pub node: Option<String>,
     /// The transport.
     pub protocol: Option<Protocol>,
     /// The requested name, in any case, or the address.
@@ -58,6 +60,7 @@ impl Filter {
         self.status
             .map_or(ended, |status| record.status == status && (ended || status == Status::Active))
             && met(&self.user, |user| **user == *record.user)
+            && met(&self.node, |node| **node == *record.node_id)
             && met(&self.protocol, |protocol| *protocol == record.protocol)
             && met(&self.dest, |dest| {
                 let host = record.dest_host.as_deref();

@@ -14,15 +14,25 @@ pub mod memory;
 pub mod metrics;
 pub mod recorder;
 pub mod retention;
+#[cfg(feature = "sql")]
+mod row;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub mod server;
+#[cfg(feature = "sql")]
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod store;
 pub mod time;
+#[cfg(feature = "sql")]
+mod values;
 
 pub use filter::{Cursor, Direction, Filter, Page, Paging, Sort, SortKey};
 pub use memory::MemoryStore;
 pub use recorder::{Figures, Flusher, Recorder, RecorderOptions, Report, StoreNotice};
 pub use retention::Retention;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteOptions, SqliteStore};
 pub use store::{Store, StoreError};

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use rustsocks_sessions::{Record, SessionId, Status};
+use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 
 use crate::filter::{Filter, Page, Paging, Sort};
 
@@ -35,8 +35,13 @@ impl MemoryStore {
     pub(crate) fn save(&self, records: &[Record]) {
         let mut ring = self.lock();
         for record in records.iter().filter(|record| record.status != Status::Active) {
-            // A final record never changes, so the first one stays.
-            if ring.records.contains_key(&record.session_id) {
+            // A final record never changes, but for one that was only taken for crashed.
+            if let Some(known) = ring.records.get_mut(&record.session_id) {
+                if known.close_reason == Some(CloseReason::ServerCrash)
+                    && record.updated_at > known.updated_at
+                {
+                    *known = record.clone();
+                }
                 continue;
             }
             ring.records.insert(record.session_id, record.clone());
@@ -47,6 +52,11 @@ impl MemoryStore {
                 ring.records.remove(&oldest);
             }
         }
+    }
+
+    /// No run but this one has anything in it.
+    pub(crate) fn close_crashed(&self, _node: &str) -> u64 {
+        0
     }
 
     pub(crate) fn find(&self, id: SessionId) -> Option<Record> {
@@ -86,6 +96,25 @@ impl MemoryStore {
             false
         });
         expired as u64
+    }
+
+    pub(crate) fn oldest(&self, before: Timestamp, most: usize) -> Vec<Record> {
+        let ring = self.lock();
+        let is_old = |record: &&Record| {
+            record.end_time.is_some_and(|end| end.as_millisecond() < before.as_millisecond())
+        };
+        let mut found: Vec<Record> = ring.records.values().filter(is_old).cloned().collect();
+        found.sort_unstable_by_key(|record| record.end_time);
+        found.truncate(most);
+        found
+    }
+
+    pub(crate) fn delete(&self, ids: &[SessionId]) -> u64 {
+        let mut ring = self.lock();
+        let removed = ids.iter().filter(|id| ring.records.remove(*id).is_some()).count();
+        let Ring { ids, records } = &mut *ring;
+        ids.retain(|id| records.contains_key(id));
+        removed as u64
     }
 
     pub(crate) fn count(&self) -> u64 {

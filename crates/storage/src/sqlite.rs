@@ -3,7 +3,6 @@
 //! The write-ahead log lets readers go on while the writer commits, and the other way round.
 
 mod history;
-mod row;
 mod save;
 
 use std::path::{Path, PathBuf};
@@ -12,14 +11,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
 use crate::filter::{Filter, Page, Paging, Sort};
+use crate::row::record;
+use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
 
@@ -62,18 +63,6 @@ pub struct SqliteStore {
     statements: save::Statements,
 }
 
-/// The migrations of the folder `migrations/`, in order.
-fn migrator() -> Migrator {
-    let file = |version, description: &'static str, sql: &'static str| {
-        let sql = sql.into_sql_str();
-        Migration::new(version, description.into(), MigrationType::Simple, sql, false)
-    };
-    Migrator::with_migrations(vec![
-        file(1, "sessions", include_str!("../../../migrations/0001_sessions.sql")),
-        file(2, "session details", include_str!("../../../migrations/0002_session_details.sql")),
-    ])
-}
-
 impl SqliteStore {
     /// Opens the file, makes it if it is missing, and brings its schema up to date.
     ///
@@ -97,7 +86,7 @@ impl SqliteStore {
             .await
             .map_err(|error| open_error(path, &error))?;
         check_version(&mut writer).await?;
-        migrator().run(&mut writer).await?;
+        Migrator::with_migrations(Dialect::Sqlite.migrations()).run(&mut writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(Duration::from_secs(5))
@@ -141,11 +130,11 @@ impl SqliteStore {
     /// The SQL of a history page, for tests of how SQLite means to answer it.
     #[doc(hidden)]
     pub fn page_sql(filter: &Filter, sort: Sort, paging: Paging) -> String {
-        history::page_query(filter, sort, paging, 1).sql().as_str().to_owned()
+        sql::page(Dialect::Sqlite, filter, sort, paging, 1).text
     }
 
     pub(crate) async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
-        let sql = include_str!("../queries/sqlite/close_crashed.sql");
+        let sql = Dialect::Sqlite.close_crashed();
         let mut writer = self.writer.lock().await;
         let connection = self.connected(&mut writer).await?;
         let closed = sqlx::query(sql).bind(node).execute(connection).await?;
@@ -153,12 +142,29 @@ impl SqliteStore {
     }
 
     pub(crate) async fn expire(&self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
-        let sql = include_str!("../queries/sqlite/expire.sql");
+        let sql = Dialect::Sqlite.expire();
         let mut writer = self.writer.lock().await;
         let connection = self.connected(&mut writer).await?;
         let query = sqlx::query(sql)
             .bind(time::to_text(before))
             .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        Ok(query.execute(connection).await?.rows_affected())
+    }
+
+    pub(crate) async fn oldest(
+        &self,
+        before: Timestamp,
+        most: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let statement = sql::oldest(Dialect::Sqlite, before, most);
+        let rows = history::query(statement)?.fetch_all(&self.readers).await?;
+        rows.iter().map(record).collect()
+    }
+
+    pub(crate) async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let connection = self.connected(&mut writer).await?;
+        let query = history::query(sql::delete(Dialect::Sqlite, ids))?;
         Ok(query.execute(connection).await?.rows_affected())
     }
 

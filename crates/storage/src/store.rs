@@ -6,6 +6,8 @@ use thiserror::Error;
 
 use crate::filter::{Filter, Page, Paging, Sort};
 use crate::memory::MemoryStore;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use crate::server::ServerStore;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
 
@@ -20,12 +22,24 @@ pub enum StoreError {
         /// What is wrong and what to do about it.
         problem: String,
     },
+    /// The database server cannot be used as it is configured.
+    #[error("{problem}")]
+    Server {
+        /// What is wrong and what to do about it, without the password.
+        problem: String,
+    },
+    /// The database server did not answer in time.
+    #[error("the database server did not answer within {limit:?}")]
+    Timeout {
+        /// The time limit of one statement.
+        limit: std::time::Duration,
+    },
     /// The database refused a statement; trying again may help.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "sql")]
     #[error("the database refused: {0}")]
     Database(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "sql")]
     #[error("the schema could not be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// A row holds something that no version of this program wrote.
@@ -54,6 +68,22 @@ pub enum Store {
     /// In one SQLite file.
     #[cfg(feature = "sqlite")]
     Sqlite(Box<SqliteStore>),
+    /// On a database server.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    Server(Box<ServerStore>),
+}
+
+/// Calls the same method of whichever store it is; the one in memory neither waits nor fails.
+macro_rules! each {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            Self::Memory($store) => Ok($call),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite($store) => $call.await,
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Self::Server($store) => $call.await,
+        }
+    };
 }
 
 impl Store {
@@ -63,6 +93,8 @@ impl Store {
             Self::Memory(_) => "memory",
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => "sqlite",
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Self::Server(store) => store.engine(),
         }
     }
 
@@ -72,14 +104,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing was saved then.
     pub async fn save(&self, records: &[Record]) -> Result<(), StoreError> {
-        match self {
-            Self::Memory(store) => {
-                store.save(records);
-                Ok(())
-            }
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.save(records).await,
-        }
+        each!(self, store => store.save(records))
     }
 
     /// The record of a session.
@@ -87,11 +112,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
-        match self {
-            Self::Memory(store) => Ok(store.find(id)),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.find(id).await,
-        }
+        each!(self, store => store.find(id))
     }
 
     /// Part of the history, at most `size` records.
@@ -105,11 +126,7 @@ impl Store {
         paging: Paging,
         size: usize,
     ) -> Result<Page, StoreError> {
-        match self {
-            Self::Memory(store) => Ok(store.history(filter, sort, paging, size)),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.history(filter, sort, paging, size).await,
-        }
+        each!(self, store => store.history(filter, sort, paging, size))
     }
 
     /// Ends the rows that this node's last run left open: `failed`, `server_crash`, at the time
@@ -118,14 +135,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
-        match self {
-            Self::Memory(_) => {
-                let _no_run_but_this_one = node;
-                Ok(0)
-            }
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.close_crashed(node).await,
-        }
+        each!(self, store => store.close_crashed(node))
     }
 
     /// Deletes up to `most` sessions that ended before a time. Returns how many.
@@ -133,10 +143,31 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn expire(&self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
+        each!(self, store => store.expire(before, most))
+    }
+
+    /// The oldest sessions that ended before a time, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn oldest(&self, before: Timestamp, most: usize) -> Result<Vec<Record>, StoreError> {
+        each!(self, store => store.oldest(before, most))
+    }
+
+    /// Deletes sessions. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        each!(self, store => store.delete(ids))
+    }
+
+    /// The database server, where that is what it is: several nodes may share it.
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    pub fn server(&self) -> Option<&ServerStore> {
         match self {
-            Self::Memory(store) => Ok(store.expire(before, most)),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.expire(before, most).await,
+            Self::Server(store) => Some(store),
+            _ => None,
         }
     }
 
@@ -145,11 +176,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn count(&self) -> Result<u64, StoreError> {
-        match self {
-            Self::Memory(store) => Ok(store.count()),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.count().await,
-        }
+        each!(self, store => store.count())
     }
 
     /// Closes it. Later calls fail.
@@ -158,6 +185,8 @@ impl Store {
             Self::Memory(_) => {}
             #[cfg(feature = "sqlite")]
             Self::Sqlite(store) => store.close().await,
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Self::Server(store) => store.close().await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every store promises, asked of each of them.
 
-#![cfg(feature = "sqlite")]
+#![cfg(all(feature = "sqlite", feature = "mysql", feature = "postgres"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -12,7 +12,8 @@ use proptest::strategy::ValueTree as _;
 use rustsocks_proto::Protocol;
 use rustsocks_sessions::{CloseReason, Record, Status};
 use rustsocks_storage::{Direction, Filter, MemoryStore, Page, Paging, Sort, SortKey, Store};
-use support::{active, at, ended, id, sqlite};
+use rustsocks_testkit::Kind;
+use support::{active, at, ended, id, on_server, sqlite};
 use tempfile::TempDir;
 
 /// Runs a promise against every store.
@@ -32,12 +33,28 @@ macro_rules! promises {
                 super::$name(super::sqlite(&folder).await).await;
             })+
         }
+        mod in_mariadb {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::on_server(super::Kind::MariaDb).await).await;
+            })+
+        }
+        mod in_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::on_server(super::Kind::Postgres).await).await;
+            })+
+        }
     };
 }
 
 promises! {
     saving_again_changes_nothing
     a_final_record_stays_final
+    an_older_state_never_replaces_a_newer_one
+    a_session_taken_for_crashed_that_went_on_is_put_right
+    a_batch_may_hold_a_session_more_than_once
+    what_is_old_is_listed_before_it_is_deleted
     every_field_reads_back_as_it_was
     sql_and_the_filter_itself_agree
     pages_and_cursors_cover_everything_once_while_records_are_added
@@ -68,6 +85,64 @@ async fn a_final_record_stays_final(store: Store) {
     store.save(&[Record { bytes_sent: 999, ..ended(1, 9000) }]).await.unwrap();
     assert_eq!(store.find(id(1)).await.unwrap(), Some(last));
     assert_eq!(everything(&store).await.total, 1);
+}
+
+async fn an_older_state_never_replaces_a_newer_one(store: Store) {
+    let newer = Record { bytes_sent: 900, updated_at: at(1900), ..active(1) };
+    store.save(std::slice::from_ref(&newer)).await.unwrap();
+    store.save(&[active(1)]).await.unwrap();
+    match store.find(id(1)).await.unwrap() {
+        Some(found) => assert_eq!(found, newer),
+        None => assert_eq!(store.engine(), "memory", "only memory keeps no running ones"),
+    }
+    let last = ended(1, 5000);
+    store.save(std::slice::from_ref(&last)).await.unwrap();
+    store.save(std::slice::from_ref(&newer)).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(last));
+}
+
+async fn a_session_taken_for_crashed_that_went_on_is_put_right(store: Store) {
+    let crashed = Record {
+        status: Status::Failed,
+        close_reason: Some(CloseReason::ServerCrash),
+        ..ended(1, 2000)
+    };
+    store.save(std::slice::from_ref(&crashed)).await.unwrap();
+    // What was known before changes nothing, nor does the same once more.
+    store.save(&[active(1)]).await.unwrap();
+    store.save(&[Record { updated_at: at(2000), ..active(1) }]).await.unwrap();
+    store.save(std::slice::from_ref(&crashed)).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(crashed));
+    let went_on = Record { bytes_sent: 77, updated_at: at(3000), ..active(1) };
+    store.save(std::slice::from_ref(&went_on)).await.unwrap();
+    if store.engine() != "memory" {
+        assert_eq!(store.find(id(1)).await.unwrap(), Some(went_on));
+    }
+    let last = ended(1, 4000);
+    store.save(std::slice::from_ref(&last)).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(last.clone()));
+    let late = Record { close_reason: Some(CloseReason::ServerCrash), ..ended(1, 6000) };
+    store.save(&[late]).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(last), "an orderly end is final");
+}
+
+async fn a_batch_may_hold_a_session_more_than_once(store: Store) {
+    let last = ended(1, 5000);
+    store.save(&[active(1), ended(2, 4000), last.clone(), last.clone()]).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(last));
+    assert_eq!(store.count().await.unwrap(), 2);
+}
+
+async fn what_is_old_is_listed_before_it_is_deleted(store: Store) {
+    let records: Vec<Record> = (0..20).map(|n| ended(n, 2000 + n as i64)).collect();
+    store.save(&records).await.unwrap();
+    store.save(&[active(50)]).await.unwrap();
+    let old = store.oldest(at(2010), 7).await.unwrap();
+    assert_eq!(old, records[..7]);
+    let ids: Vec<_> = old.iter().map(|record| record.session_id).collect();
+    assert_eq!(store.delete(&ids).await.unwrap(), 7);
+    assert_eq!(store.delete(&ids).await.unwrap(), 0);
+    assert_eq!(store.oldest(at(2010), 100).await.unwrap(), records[7..10]);
 }
 
 async fn every_field_reads_back_as_it_was(store: Store) {
@@ -116,6 +191,7 @@ fn varied(number: u64, pick: u64) -> Record {
         dest_ip: ["192.0.2.1", "example.com"][choose(5, 2) as usize].into(),
         dest_host: [None, Some("Example.COM".into())][choose(6, 2) as usize].clone(),
         protocol: [Protocol::Tcp, Protocol::Udp][choose(7, 2) as usize],
+        node_id: ["node", "other"][choose(11, 2) as usize].into(),
         egress_port: [None, Some(40_000)][choose(8, 2) as usize],
         bytes_sent: choose(9, 6) * 100,
         duration: Some(Duration::from_millis(choose(10, 4) * 700)),
@@ -149,6 +225,7 @@ fn varied_filter(pick: u64) -> Filter {
         min_bytes: [200].get(choose(11, 4) as usize).copied(),
         min_duration: [Duration::from_millis(700)].get(choose(12, 4) as usize).copied(),
         egress_ip: None,
+        node: [("other".to_owned())].get(choose(13, 4) as usize).cloned(),
     }
 }
 

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's equipment fails by panicking")]
 
 pub mod client;
+pub mod database;
 pub mod dns;
 pub mod http;
 pub mod proxy;
@@ -14,6 +15,7 @@ pub mod proxy;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, Outcome};
+pub use database::{DatabaseServer, Kind};
 pub use dns::FakeDns;
 pub use http::Answer;
 pub use proxy::Proxy;

@@ -1,4 +1,5 @@
--- A row that is final stays; an older state never replaces a newer one.
+-- A row that is final stays, but for one that somebody else took for crashed while it went on.
+-- An older state never replaces a newer one.
 ON CONFLICT(session_id) DO UPDATE SET
     user = excluded.user,
     end_time = excluded.end_time,
@@ -20,4 +21,5 @@ ON CONFLICT(session_id) DO UPDATE SET
     connect_ms = excluded.connect_ms,
     close_detail = excluded.close_detail,
     updated_at = excluded.updated_at
-WHERE sessions.end_time IS NULL AND excluded.updated_at >= sessions.updated_at
+WHERE (sessions.end_time IS NULL AND excluded.updated_at >= sessions.updated_at)
+    OR (sessions.close_reason = 'server_crash' AND excluded.updated_at > sessions.updated_at)

@@ -72,3 +72,22 @@ pub(crate) async fn sqlite(folder: &TempDir) -> Store {
     let options = SqliteOptions { path, durability: Durability::Full };
     Store::Sqlite(Box::new(SqliteStore::open(&options).await.unwrap()))
 }
+
+/// A store in a new database of the server that this binary's tests share.
+#[cfg(all(feature = "mysql", feature = "postgres"))]
+pub(crate) async fn on_server(kind: rustsocks_testkit::Kind) -> Store {
+    let server = rustsocks_testkit::DatabaseServer::shared(kind);
+    server_store(server.url(&server.database())).await.unwrap()
+}
+
+/// A store behind this URL.
+#[cfg(all(feature = "mysql", feature = "postgres"))]
+pub(crate) async fn server_store(url: String) -> Result<Store, rustsocks_storage::StoreError> {
+    let options = rustsocks_storage::ServerOptions {
+        url: url.into(),
+        statement_timeout: Duration::from_secs(10),
+        migration_lock: true,
+    };
+    let store = rustsocks_storage::ServerStore::open(options).await?;
+    Ok(Store::Server(Box::new(store)))
+}

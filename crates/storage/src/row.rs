@@ -6,31 +6,47 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustsocks_proto::{Command, Protocol};
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::store::StoreError;
 use crate::time;
 
-/// The columns that [`record`] reads.
-pub(super) const SELECT: &str = "SELECT session_id, user, start_time, end_time, duration_secs, \
-     source_ip, source_port, dest_ip, dest_port, protocol, bytes_sent, bytes_received, \
-     packets_sent, packets_received, status, close_reason, acl_rule_matched, acl_decision, \
-     dest_host, egress_ip, egress_port, command, duration_ms, connect_ms, close_detail, node_id, \
-     updated_at FROM sessions";
-
-/// Reads columns of one row; what no version of this program wrote is an error that names it.
-struct Reader<'r> {
-    row: &'r SqliteRow,
+/// A row of any engine: its columns are text and integers.
+pub(crate) trait Columns {
+    /// A text column; none is SQL's NULL.
+    fn text(&self, column: &'static str) -> Result<Option<String>, sqlx::Error>;
+    /// An integer column; none is SQL's NULL.
+    fn number(&self, column: &'static str) -> Result<Option<i64>, sqlx::Error>;
 }
 
-impl Reader<'_> {
+impl<R> Columns for R
+where
+    R: Row,
+    &'static str: ColumnIndex<R>,
+    for<'r> Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn text(&self, column: &'static str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn number(&self, column: &'static str) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+/// Reads columns of one row; what no version of this program wrote is an error that names it.
+struct Reader<'r, R> {
+    row: &'r R,
+}
+
+impl<R: Columns> Reader<'_, R> {
     fn text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
-        Ok(self.row.try_get(column)?)
+        Ok(self.row.text(column)?)
     }
 
     fn number(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
-        Ok(self.row.try_get(column)?)
+        Ok(self.row.number(column)?)
     }
 
     fn count(&self, column: &'static str) -> Result<u64, StoreError> {
@@ -66,13 +82,13 @@ impl Reader<'_> {
     }
 
     fn bad(&self, column: &'static str, value: String) -> StoreError {
-        let session_id = self.row.try_get("session_id").unwrap_or_default();
+        let session_id = self.row.text("session_id").ok().flatten().unwrap_or_default();
         StoreError::Row { session_id, column, value }
     }
 }
 
 /// A row as a record.
-pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+pub(crate) fn record(row: &impl Columns) -> Result<Record, StoreError> {
     let reader = Reader { row };
     let at = |text: &str| -> Option<Timestamp> { time::from_text(text).ok() };
     let ip = |text: &str| text.parse::<IpAddr>().ok();

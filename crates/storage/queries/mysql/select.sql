@@ -1,0 +1,15 @@
+SELECT session_id, user,
+    DATE_FORMAT(start_time, '%Y-%m-%dT%H:%i:%s.%f+00:00') AS start_time,
+    DATE_FORMAT(end_time, '%Y-%m-%dT%H:%i:%s.%f+00:00') AS end_time,
+    CAST(duration_secs AS SIGNED) AS duration_secs, source_ip,
+    CAST(source_port AS SIGNED) AS source_port, dest_ip, CAST(dest_port AS SIGNED) AS dest_port,
+    protocol, CAST(bytes_sent AS SIGNED) AS bytes_sent,
+    CAST(bytes_received AS SIGNED) AS bytes_received,
+    CAST(packets_sent AS SIGNED) AS packets_sent,
+    CAST(packets_received AS SIGNED) AS packets_received, status, close_reason,
+    acl_rule_matched, acl_decision, dest_host, egress_ip,
+    CAST(egress_port AS SIGNED) AS egress_port, command,
+    CAST(duration_ms AS SIGNED) AS duration_ms, CAST(connect_ms AS SIGNED) AS connect_ms,
+    close_detail, node_id,
+    DATE_FORMAT(updated_at, '%Y-%m-%dT%H:%i:%s.%f+00:00') AS updated_at
+FROM sessions

@@ -1,0 +1,261 @@
+//! A database server: MariaDB, MySQL, or PostgreSQL. One connection that writes, a few that read.
+//!
+//! Several nodes may share one database; what they need of one another is in [`nodes`]. A
+//! connection that met an error or a time limit is dropped, never used again.
+
+pub mod nodes;
+mod open;
+mod save;
+
+use std::sync::Once;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustsocks_sessions::{Record, SessionId};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::{Any, AnyConnection, AnyPool, Arguments as _, AssertSqlSafe, ConnectOptions as _};
+use sqlx::{Connection as _, Executor as _};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::filter::{Filter, Page, Paging, Sort};
+use crate::row::{Columns as _, record};
+use crate::sql::{self, Dialect, Statement, Value};
+use crate::store::StoreError;
+
+/// Connections that read.
+const READERS: u32 = 4;
+
+/// How long to wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where the server is and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// `mysql://`, `mariadb://`, `postgres://` or `postgresql://`, with user, password, host,
+    /// port and database. Never shown.
+    pub url: SecretString,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// Whether migrations take an advisory lock; not every compatible server has one.
+    pub migration_lock: bool,
+}
+
+/// The store on a database server.
+#[derive(Debug)]
+pub struct ServerStore {
+    dialect: Dialect,
+    /// `mariadb`, `mysql` or `postgres`.
+    engine: &'static str,
+    options: ServerOptions,
+    connect: AnyConnectOptions,
+    /// What each connection is told first.
+    greeting: Vec<String>,
+    /// None after a failure, until the next write connects anew.
+    writer: Mutex<Option<AnyConnection>>,
+    readers: AnyPool,
+    statements: save::Statements,
+}
+
+impl ServerStore {
+    /// Connects, and brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`], with what to do about it and without the password.
+    pub async fn open(options: ServerOptions) -> Result<Self, StoreError> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let url = options.url.expose_secret();
+        let dialect = open::dialect(url)?;
+        let connect: AnyConnectOptions = url.parse().map_err(|_| open::bad_url())?;
+        let connect = connect.disable_statement_logging();
+        let limit = options.statement_timeout;
+        let mut writer = open::connect(&connect).await?;
+        let (engine, greeting) = open::meet(&mut writer, dialect, limit).await?;
+        greet(&mut writer, &greeting).await?;
+        open::migrate(&mut writer, dialect, options.migration_lock).await?;
+        let words = greeting.clone();
+        let readers = AnyPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(CONNECT)
+            .after_connect(move |connection, _| {
+                let words = words.clone();
+                Box::pin(async move { greet(connection, &words).await })
+            })
+            .connect_lazy_with(connect.clone());
+        Ok(Self {
+            dialect,
+            engine,
+            options,
+            connect,
+            greeting,
+            writer: Mutex::new(Some(writer)),
+            readers,
+            statements: save::Statements::new(dialect),
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &'static str {
+        self.engine
+    }
+
+    /// Runs `work` on the writing connection, within `limits` times the statement's time limit.
+    async fn write<T>(
+        &self,
+        limits: u32,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer.lock().await;
+        // Taken out, so that a failure half-way leaves no connection inside a transaction.
+        let mut connection = match writer.take() {
+            Some(connection) => connection,
+            None => {
+                let mut connection = open::connect(&self.connect).await?;
+                greet(&mut connection, &self.greeting).await?;
+                connection
+            }
+        };
+        let limit = self.options.statement_timeout * limits;
+        let done = timeout(limit, work(&mut connection)).await.map_err(|_| self.too_slow())??;
+        *writer = Some(connection);
+        Ok(done)
+    }
+
+    fn too_slow(&self) -> StoreError {
+        StoreError::Timeout { limit: self.options.statement_timeout }
+    }
+
+    /// Runs one statement on the writing connection; gives how many rows it changed.
+    async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
+        let query = query(statement)?;
+        self.write(1, async |connection| Ok(connection.execute(query).await?.rows_affected())).await
+    }
+
+    /// Runs statements on a reading connection, all of one moment.
+    async fn read<const N: usize>(
+        &self,
+        statements: [Statement; N],
+    ) -> Result<[Vec<AnyRow>; N], StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        let work = async {
+            if N > 1 {
+                connection.execute(self.moment()).await?;
+            }
+            let mut answers = [const { Vec::new() }; N];
+            for (statement, answer) in statements.into_iter().zip(&mut answers) {
+                *answer = query(statement)?.fetch_all(&mut *connection).await?;
+            }
+            if N > 1 {
+                connection.execute("ROLLBACK").await?;
+            }
+            Ok(answers)
+        };
+        let answers = timeout(self.options.statement_timeout, work).await;
+        let answers = answers.map_err(|_| self.too_slow()).flatten();
+        if answers.is_err() {
+            connection.close_on_drop();
+        }
+        answers
+    }
+
+    /// Begins a transaction that sees one moment.
+    fn moment(&self) -> &'static str {
+        match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+        }
+    }
+
+    pub(crate) async fn save(&self, records: &[Record]) -> Result<(), StoreError> {
+        let limits = 1 + u32::try_from(records.len() / 1000).unwrap_or(u32::MAX);
+        self.write(limits, async |connection| self.statements.save(connection, records).await).await
+    }
+
+    pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        let [rows] = self.read([sql::find(self.dialect, id)]).await?;
+        rows.first().map(record).transpose()
+    }
+
+    pub(crate) async fn history(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        paging: Paging,
+        size: usize,
+    ) -> Result<Page, StoreError> {
+        let page = sql::page(self.dialect, filter, sort, paging, size);
+        let [total, rows] = self.read([sql::count(self.dialect, filter), page]).await?;
+        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
+        Ok(Page::new(records, size, number(&total, "total")?, sort))
+    }
+
+    pub(crate) async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
+        let mut statement = Statement::new(self.dialect, self.dialect.close_crashed());
+        statement.values.push(Value::Text(Some(node.to_owned())));
+        self.execute(statement).await
+    }
+
+    pub(crate) async fn expire(&self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
+        let mut statement = Statement::new(self.dialect, self.dialect.expire());
+        statement.values.push(Value::Text(Some(self.dialect.time_text(before))));
+        statement.values.push(Value::Number(Some(sql::integer(most as u64))));
+        self.execute(statement).await
+    }
+
+    pub(crate) async fn oldest(
+        &self,
+        before: Timestamp,
+        most: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let [rows] = self.read([sql::oldest(self.dialect, before, most)]).await?;
+        rows.iter().map(record).collect()
+    }
+
+    pub(crate) async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
+        self.execute(sql::delete(self.dialect, ids)).await
+    }
+
+    pub(crate) async fn count(&self) -> Result<u64, StoreError> {
+        let text = "SELECT COUNT(*) AS total FROM sessions";
+        let [rows] = self.read([Statement::new(self.dialect, text)]).await?;
+        number(&rows, "total")
+    }
+
+    pub(crate) async fn close(&self) {
+        // A server that does not answer does not hold up the stop.
+        let _unheard = timeout(CONNECT, self.readers.close()).await;
+        if let Some(writer) = self.writer.lock().await.take() {
+            let _unheard = timeout(CONNECT, writer.close()).await;
+        }
+    }
+}
+
+fn number(rows: &[AnyRow], column: &'static str) -> Result<u64, StoreError> {
+    let number = rows.first().map(|row| row.number(column)).transpose()?.flatten();
+    Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+}
+
+async fn greet(connection: &mut AnyConnection, words: &[String]) -> Result<(), sqlx::Error> {
+    for text in words {
+        connection.execute(sqlx::query(AssertSqlSafe(text.clone()))).await?;
+    }
+    Ok(())
+}
+
+/// A statement of ours with its values bound.
+fn query(
+    statement: Statement,
+) -> Result<sqlx::query::Query<'static, Any, AnyArguments>, StoreError> {
+    let mut values = AnyArguments::default();
+    for value in statement.values {
+        match value {
+            Value::Text(text) => values.add(text),
+            Value::Number(number) => values.add(number),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(sqlx::query_with(AssertSqlSafe(statement.text), values))
+}

@@ -1,0 +1,235 @@
+//! What nodes that share a database need of one another: signs of life, and a way to ask another
+//! one to end a session. Times are the database server's, so that the nodes' clocks do not matter.
+
+use std::time::Duration;
+
+use rustsocks_sessions::SessionId;
+use rustsocks_sessions::clock::millis;
+use uuid::Uuid;
+
+use super::ServerStore;
+use crate::row::Columns as _;
+use crate::sql::{Dialect, Statement};
+use crate::store::StoreError;
+
+/// A node that shares the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its name.
+    pub node_id: String,
+    /// The run of the program that last gave a sign of life.
+    pub run_id: String,
+    /// The program's version.
+    pub version: String,
+    /// Milliseconds since the last sign of life, by the server's clock.
+    pub silent_ms: u64,
+}
+
+/// One node's wish that another one end a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandRow {
+    /// The command.
+    pub command_id: String,
+    /// The session to end.
+    pub session_id: SessionId,
+    /// What goes into the record beside the reason.
+    pub detail: String,
+}
+
+impl ServerStore {
+    /// The server's clock, in its own words.
+    fn clock(&self) -> &'static str {
+        match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => "clock_timestamp()",
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => "UTC_TIMESTAMP(3)",
+        }
+    }
+
+    /// How many milliseconds ago a column's time is, in the server's words.
+    fn age_of(&self, column: &str) -> String {
+        match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => {
+                format!("(EXTRACT(EPOCH FROM clock_timestamp() - {column}) * 1000)::bigint")
+            }
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => format!("TIMESTAMPDIFF(MICROSECOND, {column}, UTC_TIMESTAMP(3)) DIV 1000"),
+        }
+    }
+
+    /// An id column as text.
+    fn id_text(&self, column: &str) -> String {
+        match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => format!("{column}::text AS {column}"),
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => column.to_owned(),
+        }
+    }
+
+    fn statement(&self, text: &str) -> Statement {
+        Statement::new(self.dialect, text)
+    }
+
+    /// Every node that has not left, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        let (run, age) = (self.id_text("run_id"), self.age_of("heartbeat_at"));
+        let text =
+            format!("SELECT node_id, {run}, version, {age} AS silent_ms FROM nodes ORDER BY 1");
+        let [rows] = self.read([self.statement(&text)]).await?;
+        rows.iter()
+            .map(|row| {
+                let text = |column| row.text(column).map(Option::unwrap_or_default);
+                let silent = row.number("silent_ms")?.unwrap_or(0);
+                Ok(NodeRow {
+                    node_id: text("node_id")?,
+                    run_id: text("run_id")?,
+                    version: text("version")?,
+                    silent_ms: u64::try_from(silent).unwrap_or(0),
+                })
+            })
+            .collect()
+    }
+
+    /// Gives a sign of life of this run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn heartbeat(&self, node: &str, run: Uuid, version: &str) -> Result<(), StoreError> {
+        let now = self.clock();
+        let columns = "node_id, run_id, version, started_at, heartbeat_at";
+        let mut sql = self.statement(&format!("INSERT INTO nodes ({columns}) VALUES ("));
+        sql.text(node).push(", ").id(run.into()).push(", ").text(version);
+        sql.push(&format!(", {now}, {now})"));
+        sql.push(match self.dialect {
+            #[cfg(feature = "postgres")]
+            Dialect::Postgres => {
+                " ON CONFLICT (node_id) DO UPDATE SET run_id = excluded.run_id, \
+                 version = excluded.version, heartbeat_at = excluded.heartbeat_at, started_at = \
+                 CASE WHEN nodes.run_id = excluded.run_id THEN nodes.started_at \
+                 ELSE excluded.started_at END"
+            }
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => {
+                " ON DUPLICATE KEY UPDATE \
+                 started_at = IF(run_id = VALUES(run_id), started_at, VALUES(started_at)), \
+                 run_id = VALUES(run_id), version = VALUES(version), \
+                 heartbeat_at = VALUES(heartbeat_at)"
+            }
+        });
+        self.execute(sql).await.map(drop)
+    }
+
+    /// Takes a node off the list: it has stopped, and nothing of it is open.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leave(&self, node: &str, run: Uuid) -> Result<(), StoreError> {
+        let mut sql = self.statement("DELETE FROM nodes WHERE node_id = ");
+        sql.text(node).push(" AND run_id = ").id(run.into());
+        self.execute(sql).await.map(drop)
+    }
+
+    /// Ends the rows of every node that gave no sign of life for the lease: `failed`,
+    /// `server_crash`, at the time they were last known. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close_lapsed(&self, lease: Duration) -> Result<u64, StoreError> {
+        // The same statement as for one's own crash, node by node: there are few.
+        let lapsed = format!(
+            "SELECT DISTINCT sessions.node_id AS node_id FROM sessions \
+             LEFT JOIN nodes ON nodes.node_id = sessions.node_id \
+             WHERE status = 'active' AND {} >= ",
+            self.age_of("COALESCE(nodes.heartbeat_at, sessions.updated_at)")
+        );
+        let mut sql = self.statement(&lapsed);
+        sql.number(millis(lease));
+        let [rows] = self.read([sql]).await?;
+        let mut closed = 0;
+        for row in rows {
+            let node = row.text("node_id")?.unwrap_or_default();
+            closed += self.close_crashed(&node).await?;
+        }
+        Ok(closed)
+    }
+
+    /// Asks a node to end a session; `detail` goes into the record. Returns the command's id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ask_stop(
+        &self,
+        session: SessionId,
+        node: &str,
+        detail: &str,
+    ) -> Result<Uuid, StoreError> {
+        let id = Uuid::now_v7();
+        let columns = "command_id, node_id, session_id, detail, created_at";
+        let mut sql = self.statement(&format!("INSERT INTO commands ({columns}) VALUES ("));
+        sql.id(id.into()).push(", ").text(node).push(", ").id(session).push(", ").text(detail);
+        sql.push(&format!(", {})", self.clock()));
+        self.execute(sql).await?;
+        Ok(id)
+    }
+
+    /// What others ask of a node and it has not answered, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn commands_for(&self, node: &str) -> Result<Vec<CommandRow>, StoreError> {
+        let (command, session) = (self.id_text("command_id"), self.id_text("session_id"));
+        let mut sql = self.statement(&format!("SELECT {command}, {session}, detail FROM commands"));
+        sql.push(" WHERE answered_at IS NULL AND node_id = ").text(node);
+        sql.push(" ORDER BY commands.command_id LIMIT 1000");
+        let [rows] = self.read([sql]).await?;
+        let mut commands = Vec::new();
+        for row in rows {
+            let session = row.text("session_id")?.and_then(|id| id.parse().ok());
+            let (Some(session_id), Some(command_id)) = (session, row.text("command_id")?) else {
+                continue;
+            };
+            let detail = row.text("detail")?.unwrap_or_default();
+            commands.push(CommandRow { command_id, session_id, detail });
+        }
+        Ok(commands)
+    }
+
+    /// Answers a command.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn answer(&self, command: &str, answer: &str) -> Result<(), StoreError> {
+        let Ok(command) = Uuid::try_parse(command) else { return Ok(()) };
+        let mut sql = self.statement("UPDATE commands SET answer = ");
+        sql.text(answer).push(&format!(", answered_at = {}", self.clock()));
+        sql.push(" WHERE command_id = ").id(command.into());
+        self.execute(sql).await.map(drop)
+    }
+
+    /// The answer to a command, once there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn answer_to(&self, command: Uuid) -> Result<Option<String>, StoreError> {
+        let mut sql = self.statement("SELECT answer FROM commands WHERE command_id = ");
+        sql.id(command.into());
+        let [rows] = self.read([sql]).await?;
+        Ok(rows.first().map(|row| row.text("answer")).transpose()?.flatten())
+    }
+
+    /// Deletes commands that are older than a day.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_commands(&self) -> Result<(), StoreError> {
+        let age = self.age_of("created_at");
+        let sql = self.statement(&format!("DELETE FROM commands WHERE {age} > 86400000"));
+        self.execute(sql).await.map(drop)
+    }
+}

@@ -1,0 +1,154 @@
+//! Meeting a server: who it is, whether it is fit, and what is wrong in words for a person.
+
+use std::time::Duration;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{AnyConnection, ConnectOptions as _};
+use tokio::time::timeout;
+
+use super::CONNECT;
+use crate::row::Columns as _;
+use crate::sql::Dialect;
+use crate::store::StoreError;
+
+fn refuse(problem: impl Into<String>) -> StoreError {
+    StoreError::Server { problem: problem.into() }
+}
+
+pub(super) fn bad_url() -> StoreError {
+    refuse("not a URL; write \"postgres://user:password@host:5432/database\" or \"mysql://…\"")
+}
+
+/// The language that a URL's server speaks.
+pub(super) fn dialect(url: &str) -> Result<Dialect, StoreError> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        #[cfg(feature = "mysql")]
+        Some("mysql" | "mariadb") => Ok(Dialect::MySql),
+        #[cfg(feature = "postgres")]
+        Some("postgres" | "postgresql") => Ok(Dialect::Postgres),
+        _ => Err(bad_url()),
+    }
+}
+
+pub(super) async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection, StoreError> {
+    match timeout(CONNECT, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(in_words(error)),
+        Err(_) => Err(refuse("the server does not answer; check host, port and firewall")),
+    }
+}
+
+/// What a server's refusal means.
+fn in_words(error: sqlx::Error) -> StoreError {
+    let database = match error {
+        sqlx::Error::Io(error) => {
+            return refuse(format!("the server cannot be reached: {error}; check host and port"));
+        }
+        sqlx::Error::Tls(error) => {
+            return refuse(format!("TLS to the server failed: {error}; check the CA file"));
+        }
+        sqlx::Error::Configuration(error) => {
+            return refuse(format!("the URL is wrong: {error}"));
+        }
+        sqlx::Error::Database(error) => error,
+        error => return StoreError::Database(error),
+    };
+    #[cfg(feature = "mysql")]
+    if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        let remedy = match error.number() {
+            1045 | 1698 => "check user and password in the URL",
+            1049 => "create the database, or correct its name in the URL",
+            1044 | 1142 | 1143 => {
+                "grant the user CREATE, ALTER, INDEX, SELECT, INSERT, UPDATE and DELETE there"
+            }
+            _ => return StoreError::Database(sqlx::Error::Database(database)),
+        };
+        return refuse(format!("the server says: {}; {remedy}", error.message()));
+    }
+    let remedy = match database.code().as_deref() {
+        Some("28P01" | "28000") => "check user and password in the URL",
+        Some("3D000") => "create the database, or correct its name in the URL",
+        Some("42501") => "grant the user CREATE on the schema, and all rights on its tables",
+        _ => return StoreError::Database(sqlx::Error::Database(database)),
+    };
+    refuse(format!("the server says: {}; {remedy}", database.message()))
+}
+
+/// Asks who the server is. Gives the engine's name, and what to tell each connection first.
+pub(super) async fn meet(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    limit: Duration,
+) -> Result<(&'static str, Vec<String>), StoreError> {
+    let text = match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => "SELECT current_setting('server_version') AS version",
+        #[cfg(any(feature = "sqlite", feature = "mysql"))]
+        _ => "SELECT VERSION() AS version",
+    };
+    let row = sqlx::query(text).fetch_one(connection).await?;
+    let version = row.text("version")?.unwrap_or_default();
+    let seconds = limit.as_secs();
+    match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => {
+            at_least("PostgreSQL", &version, &[13])?;
+            let words =
+                [format!("SET statement_timeout = '{seconds}s'"), "SET TIME ZONE 'UTC'".into()];
+            Ok(("postgres", words.into()))
+        }
+        #[cfg(feature = "mysql")]
+        Dialect::MySql if version.contains("MariaDB") => {
+            // Some proxies and old replicas put "5.5.5-" before the real number.
+            at_least("MariaDB", version.trim_start_matches("5.5.5-"), &[10, 5])?;
+            let words = [
+                format!("SET SESSION max_statement_time = {seconds}"),
+                format!("SET SESSION innodb_lock_wait_timeout = {seconds}"),
+            ];
+            Ok(("mariadb", words.into()))
+        }
+        #[cfg(any(feature = "sqlite", feature = "mysql"))]
+        _ => {
+            at_least("MySQL", &version, &[8, 0])?;
+            let words = [
+                format!("SET SESSION max_execution_time = {}", seconds * 1000),
+                format!("SET SESSION innodb_lock_wait_timeout = {seconds}"),
+            ];
+            Ok(("mysql", words.into()))
+        }
+    }
+}
+
+/// Refuses a server that is too old to be known to work.
+fn at_least(name: &str, version: &str, least: &[u32]) -> Result<(), StoreError> {
+    let numbers = version.split(['.', '-', ' ']).map_while(|part| part.parse::<u32>().ok());
+    let found: Vec<u32> = numbers.collect();
+    if found.as_slice() >= least {
+        return Ok(());
+    }
+    let least: Vec<String> = least.iter().map(u32::to_string).collect();
+    let least = least.join(".");
+    Err(refuse(format!("the server is {name} {version}; {name} {least} or newer is needed")))
+}
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    lock: bool,
+) -> Result<(), StoreError> {
+    let mut migrator = Migrator::with_migrations(dialect.migrations());
+    migrator.set_locking(lock);
+    match migrator.run(connection).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(version)) => Err(refuse(format!(
+            "a newer RustSocks has brought the schema to version {version}; run that one, or \
+             give this one a database of its own"
+        ))),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
+            Err(in_words(error))
+        }
+        Err(error) => Err(StoreError::Migration(error)),
+    }
+}
