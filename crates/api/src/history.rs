@@ -8,7 +8,7 @@ use rustsocks_sessions::{Record, SessionId};
 
 use crate::Api;
 use crate::live::session_id;
-use crate::params::{ListParams, ListRequest, Params};
+use crate::params::{ListParams, ListRequest, Params, Scope};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
@@ -65,7 +65,11 @@ async fn find(api: &Api, request: ListRequest) -> Result<Json<SessionPage>, Prob
         ledger.flusher.flush(FLUSH_LIMIT).await;
     }
     let sort = request.sort.unwrap_or_default();
-    let found = ledger.store.history(&request.filter, sort, request.paging, size).await?;
+    let mut filter = request.filter;
+    if request.scope == Some(Scope::Node) {
+        filter.node = Some(api.table.node().as_ref().to_owned());
+    }
+    let found = ledger.store.history(&filter, sort, request.paging, size).await?;
     let data = found.records.iter().map(SessionView::from).collect();
     let next = found.next.map(|cursor| cursor.to_string());
     Ok(Json(page(data, found.total, request.page, size, next)))

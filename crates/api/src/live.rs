@@ -1,17 +1,19 @@
 //! Running sessions: listing them, ending them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
-use rustsocks_storage::{Direction, Paging, Sort, SortKey};
+use rustsocks_storage::{Answer, Direction, Filter, Page, Paging, Sort, SortKey, StoreError};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::Api;
 use crate::history;
-use crate::params::{ListParams, Params};
+use crate::params::{ListParams, Params, Scope};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
@@ -44,12 +46,43 @@ pub(crate) async fn active(
         .map(|session| session.snapshot())
         .filter(|record| filter.matches(record))
         .collect();
-    found.sort_unstable_by(|left, right| sort.compare(left, right));
-    let total = found.len() as u64;
     let size = request.page_size;
     let skip = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(size);
+    let mut total = found.len() as u64;
+    let own = api.table.node();
+    let abroad = request.scope == Some(Scope::Cluster)
+        || filter.node.as_ref().is_some_and(|node| **node != **own);
+    if abroad {
+        let most = skip.saturating_add(size);
+        if most > MOST_ABROAD {
+            return Err(Problem::bad_request("page: too far for running sessions of other nodes"));
+        }
+        filter.not_node = Some(own.as_ref().to_owned());
+        let page = elsewhere(&api, &filter, sort, most).await?;
+        total += page.total;
+        found.extend(page.records);
+    }
+    found.sort_unstable_by(|left, right| sort.compare(left, right));
     let data = found.iter().skip(skip).take(size).map(SessionView::from).collect();
     Ok(Json(history::page(data, total, request.page, size, None)))
+}
+
+/// Running sessions of other nodes are read up to this place in the list.
+const MOST_ABROAD: usize = 10_000;
+
+/// The first running sessions of other nodes, as they last told the shared store.
+async fn elsewhere(
+    api: &Api,
+    filter: &Filter,
+    sort: Sort,
+    most: usize,
+) -> Result<Page, StoreError> {
+    match &api.ledger {
+        Some(ledger) if ledger.store.is_shared() => {
+            ledger.store.history(filter, sort, Paging::Page(0), most).await
+        }
+        _ => Ok(Page { records: Vec::new(), total: 0, next: None }),
+    }
 }
 
 /// What an operator says when ending a session.
@@ -73,6 +106,8 @@ pub(crate) struct TerminateBody {
         (status = 404, description = "There is no such session", body = Problem),
         (status = 409, description = "It has ended already", body = Problem),
         (status = 413, description = "The body is larger than 1 MB", body = Problem),
+        (status = 503, description = "The store cannot answer now", body = Problem),
+        (status = 504, description = "It runs on another node, which does not answer", body = Problem),
     )
 )]
 pub(crate) async fn terminate(
@@ -90,14 +125,48 @@ pub(crate) async fn terminate(
         None => "ended by an operator through the API".to_owned(),
     };
     match api.table.get(id) {
-        Some(session) if session.stop(CloseReason::AdminTerminated, Some(detail.into())) => {
+        Some(session)
+            if session.stop(CloseReason::AdminTerminated, Some(detail.as_str().into())) =>
+        {
             Ok((StatusCode::ACCEPTED, Json(SessionView::from(&session.snapshot()))))
         }
         Some(_) => Err(ended_already()),
         None => match history::stored(&api, id).await? {
+            Some(record)
+                if record.status == Status::Active && record.node_id != *api.table.node() =>
+            {
+                terminate_elsewhere(&api, &record, &detail).await
+            }
             Some(_) => Err(ended_already()),
             None => Err(Problem::not_found("there is no such session")),
         },
+    }
+}
+
+/// How long another node may take to answer.
+const NODE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the node on which a session runs to end it.
+async fn terminate_elsewhere(
+    api: &Api,
+    record: &Record,
+    detail: &str,
+) -> Result<(StatusCode, Json<SessionView>), Problem> {
+    let node = &record.node_id;
+    let answer = match &api.ledger {
+        Some(ledger) => {
+            let store = &ledger.store;
+            store.ask_elsewhere(record.session_id, node, detail, NODE_PATIENCE).await?
+        }
+        None => Answer::Silence,
+    };
+    match answer {
+        Answer::Ending => Ok((StatusCode::ACCEPTED, Json(SessionView::from(record)))),
+        Answer::Ended => Err(ended_already()),
+        Answer::Silence => {
+            let detail = format!("the session runs on node {node}, which does not answer");
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, &detail))
+        }
     }
 }
 

@@ -44,6 +44,13 @@ pub(crate) struct ListParams {
     /// `active`, `closed`, `failed` or `rejected_by_acl`.
     #[param(example = "closed")]
     status: Option<String>,
+    /// The node that served it; not together with `scope`.
+    #[param(example = "gateway-1", max_length = 255)]
+    node: Option<String>,
+    /// `node` for this node alone, `cluster` for every node that shares the database. Running
+    /// sessions are this node's where it is not said, ended ones everybody's.
+    #[param(example = "cluster")]
+    scope: Option<String>,
     /// `tcp` or `udp`.
     #[param(example = "tcp")]
     protocol: Option<String>,
@@ -99,10 +106,21 @@ pub(crate) struct ListParams {
     sort_dir: Option<String>,
 }
 
+/// Whose sessions are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// This node's.
+    Node,
+    /// Those of every node that shares the database.
+    Cluster,
+}
+
 /// A checked list request.
 #[derive(Debug)]
 pub(crate) struct ListRequest {
     pub(crate) filter: Filter,
+    /// None where the caller did not say.
+    pub(crate) scope: Option<Scope>,
     /// None where the caller did not say.
     pub(crate) sort: Option<Sort>,
     pub(crate) paging: Paging,
@@ -143,6 +161,15 @@ impl ListParams {
             (None, text) => optional("start_after", text.as_deref(), time)?,
         };
         let ip = |text: &str| text.parse::<IpAddr>().ok();
+        let scopes = |text: &str| match text {
+            "node" => Some(Scope::Node),
+            "cluster" => Some(Scope::Cluster),
+            _ => None,
+        };
+        let scope = optional("scope", self.scope.as_deref(), scopes)?;
+        if scope.is_some() && self.node.is_some() {
+            return Err(Problem::bad_request("scope: not together with node"));
+        }
         let filter = Filter {
             user: text("user", self.user)?,
             status: optional("status", self.status.as_deref(), Status::from_name)?,
@@ -162,9 +189,11 @@ impl ListParams {
             start_before: optional("start_before", self.start_before.as_deref(), time)?,
             min_bytes: self.min_bytes,
             min_duration: self.min_duration_secs.map(Duration::from_secs),
+            node: text("node", self.node)?,
+            not_node: None,
         };
         let page_size = usize::try_from(page_size).unwrap_or(usize::MAX);
-        Ok(ListRequest { filter, sort, paging, page, page_size })
+        Ok(ListRequest { filter, scope, sort, paging, page, page_size })
     }
 }
 

@@ -6,6 +6,7 @@
 mod checks;
 mod fault;
 mod file;
+mod ledger;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use rustsocks_sessions::Rules;
 use rustsocks_storage::RecorderOptions;
 use rustsocks_telemetry::events::Limits;
 use rustsocks_telemetry::logging::{Format, Level};
+use secrecy::SecretString;
 
 pub(crate) use fault::Fault;
 
@@ -83,10 +85,21 @@ pub(crate) struct LedgerConfig {
     pub(crate) cleanup_interval: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum StorageConfig {
     Memory { max_sessions: usize },
     Sqlite { path: PathBuf, durability: Durability },
+    Server(DatabaseConfig),
+}
+
+/// A database server, which several nodes may share.
+#[derive(Clone, Debug)]
+pub(crate) struct DatabaseConfig {
+    pub(crate) url: SecretString,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) migration_lock: bool,
+    /// A node that gives no sign of life for so long is taken for dead.
+    pub(crate) lease: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

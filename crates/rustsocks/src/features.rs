@@ -2,6 +2,10 @@
 
 /// SQLite.
 pub(crate) const DATABASE: bool = cfg!(feature = "database");
+/// MariaDB and MySQL.
+pub(crate) const MYSQL: bool = cfg!(feature = "mysql");
+/// PostgreSQL.
+pub(crate) const POSTGRES: bool = cfg!(feature = "postgres");
 /// The metrics page.
 pub(crate) const METRICS: bool = cfg!(feature = "metrics");
 /// The API browser.

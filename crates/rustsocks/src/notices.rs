@@ -4,6 +4,8 @@ use rustsocks_access::acl::{AclError, ReloadReport};
 use rustsocks_journal::{JournalNotice, Writing};
 use rustsocks_server::Notice;
 use rustsocks_server::notice::TurnedAway;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use rustsocks_storage::MembershipNotice;
 use rustsocks_storage::StoreNotice;
 use rustsocks_telemetry::{Category, Events, Occurrence, Severity};
 
@@ -102,6 +104,25 @@ pub(crate) fn from_store(events: &Events, notice: StoreNotice) {
         ),
     };
     tell(events, severity, message, details);
+}
+
+/// Words for what happens among the nodes that share a database.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) fn from_membership(events: &Events, notice: MembershipNotice) {
+    match notice {
+        MembershipNotice::Lapsed { sessions } => tell(
+            events,
+            Severity::Warning,
+            "a node gave no sign of life; its open sessions are closed as crashed",
+            vec![("sessions", sessions.to_string())],
+        ),
+        MembershipNotice::Returned => tell(
+            events,
+            Severity::Warning,
+            "this node was cut off from the database for longer than the lease",
+            vec![],
+        ),
+    }
 }
 
 /// Words for what the journal reports.

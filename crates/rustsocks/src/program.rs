@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustsocks_access::acl::{Acl, AclWatch};
@@ -16,7 +18,9 @@ use rustsocks_server::{
     Authentication as ServerAuthentication, Notice, Server, Settings, Shutdown,
 };
 use rustsocks_sessions::{Clock, Table};
-use rustsocks_storage::{Recorder, Report, Retention, StoreNotice};
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+use rustsocks_storage::Membership;
+use rustsocks_storage::{Recorder, Report, Retention, Store, StoreNotice};
 use rustsocks_telemetry::{Events, logging};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,7 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{ApiConfig, Authentication, Config};
+use crate::config::{ApiConfig, Authentication, Config, StorageConfig};
 use crate::{notices, storage};
 
 /// Bad configuration that shows only when it is put to use.
@@ -194,6 +198,9 @@ async fn open_ledger(
     let Some(form) = &config.ledger else { return Ok(None) };
     let store = storage::open(&form.storage).await.context("sessions.database_url")?;
     let store = Arc::new(store);
+    // Cancelled when the ledger is flushed: until then this node is alive.
+    let flushed = CancellationToken::new();
+    let membership = join(&form.storage, table, &store, events, &flushed).await?;
     let sink = events.clone();
     let notice = move |notice| notices::from_journal(&sink, &notice);
     let journal = match &form.journal {
@@ -208,10 +215,52 @@ async fn open_ledger(
         None => recorder,
     };
     let (figures, flusher) = (recorder.figures(), recorder.flusher());
-    let recording = helpers.spawn(recorder.run(ending.clone()));
+    let stop = ending.clone();
+    let recording = helpers.spawn(async move {
+        let report = recorder.run(stop).await;
+        flushed.cancel();
+        report
+    });
+    helpers.spawn(membership);
     let retention = Retention { keep: form.keep, interval: form.cleanup_interval };
     helpers.spawn(retention.run(Arc::clone(&store), table.clock().clone(), ending.clone()));
     Ok(Some((Ledger { store, journal, figures, flusher }, recording)))
+}
+
+/// This node's duties among those that share the database, until the ledger is flushed.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+async fn join(
+    storage: &StorageConfig,
+    table: &Table,
+    store: &Arc<Store>,
+    events: &Events,
+    flushed: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let lease = match storage {
+        StorageConfig::Server(config) => config.lease,
+        _ => Duration::MAX,
+    };
+    let sink = events.clone();
+    let notice = move |notice| notices::from_membership(&sink, notice);
+    let membership = Membership::join(table.clone(), Arc::clone(store), lease, notice).await;
+    let membership = membership.context("sessions.node_id")?;
+    let flushed = flushed.clone();
+    Ok(async move {
+        membership.run(&flushed).await;
+        membership.leave().await;
+    })
+}
+
+/// No storage that is compiled in can be shared.
+#[cfg(not(any(feature = "mysql", feature = "postgres")))]
+async fn join(
+    _storage: &StorageConfig,
+    _table: &Table,
+    _store: &Arc<Store>,
+    _events: &Events,
+    _flushed: &CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    Ok(std::future::ready(()))
 }
 
 fn build_server(

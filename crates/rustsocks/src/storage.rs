@@ -4,13 +4,14 @@ use rustsocks_storage::{MemoryStore, Store, StoreError};
 
 use crate::config::StorageConfig;
 
-/// Opens the store.
+/// Opens the store. The configuration has refused what is not compiled in.
 pub(crate) async fn open(config: &StorageConfig) -> Result<Store, StoreError> {
     match config {
         StorageConfig::Memory { max_sessions } => {
             Ok(Store::Memory(MemoryStore::new(*max_sessions)))
         }
         StorageConfig::Sqlite { path, durability } => sqlite::open(path, *durability).await,
+        StorageConfig::Server(config) => server::open(config).await,
     }
 }
 
@@ -40,9 +41,36 @@ mod sqlite {
 
     use crate::config::Durability;
 
-    /// The configuration refuses this storage before anything is opened.
     pub(super) async fn open(path: &Path, _durability: Durability) -> Result<Store, StoreError> {
         let problem = "this program was built without SQLite".to_owned();
         Err(StoreError::Open { path: path.display().to_string(), problem })
+    }
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod server {
+    use rustsocks_storage::{ServerOptions, ServerStore, Store, StoreError};
+
+    use crate::config::DatabaseConfig;
+
+    pub(super) async fn open(config: &DatabaseConfig) -> Result<Store, StoreError> {
+        let options = ServerOptions {
+            url: config.url.clone(),
+            statement_timeout: config.statement_timeout,
+            migration_lock: config.migration_lock,
+        };
+        Ok(Store::Server(Box::new(ServerStore::open(options).await?)))
+    }
+}
+
+#[cfg(not(any(feature = "mysql", feature = "postgres")))]
+mod server {
+    use rustsocks_storage::{Store, StoreError};
+
+    use crate::config::DatabaseConfig;
+
+    pub(super) async fn open(_config: &DatabaseConfig) -> Result<Store, StoreError> {
+        let problem = "this program was built without database servers".to_owned();
+        Err(StoreError::Server { problem })
     }
 }

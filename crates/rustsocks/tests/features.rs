@@ -35,6 +35,14 @@ fn sqlite_needs_the_database_feature() {
 }
 
 #[test]
+fn database_servers_need_their_features() {
+    let text = "[sessions]\nstorage = \"mariadb\"\ndatabase_url = \"mysql://u:p@h/d\"\n";
+    needs("mysql", cfg!(feature = "mysql"), text);
+    let text = "[sessions]\nstorage = \"postgres\"\ndatabase_url = \"postgres://u:p@h/d\"\n";
+    needs("postgres", cfg!(feature = "postgres"), text);
+}
+
+#[test]
 fn the_metrics_page_needs_the_metrics_feature() {
     needs("metrics", cfg!(feature = "metrics"), "[metrics]\nenabled = true\n");
 }

@@ -20,6 +20,8 @@ pub struct Filter {
     pub status: Option<Status>,
     /// The node that served it.
     pub node: Option<String>,
+    /// A node that did not serve it.
+    pub not_node: Option<String>,
     /// The transport.
     pub protocol: Option<Protocol>,
     /// The requested name, in any case, or the address.
@@ -61,6 +63,7 @@ impl Filter {
             .map_or(ended, |status| record.status == status && (ended || status == Status::Active))
             && met(&self.user, |user| **user == *record.user)
             && met(&self.node, |node| **node == *record.node_id)
+            && met(&self.not_node, |node| **node != *record.node_id)
             && met(&self.protocol, |protocol| *protocol == record.protocol)
             && met(&self.dest, |dest| {
                 let host = record.dest_host.as_deref();

@@ -8,6 +8,8 @@
 //! Writes are upserts by session id that never go backwards, so trying again is always safe.
 //! What waits is in the journal, which the recorder replays at the start.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub mod cluster;
 pub mod filter;
 pub mod memory;
 #[cfg(feature = "metrics")]
@@ -27,6 +29,8 @@ pub mod time;
 #[cfg(feature = "sql")]
 mod values;
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub use cluster::{Membership, MembershipNotice};
 pub use filter::{Cursor, Direction, Filter, Page, Paging, Sort, SortKey};
 pub use memory::MemoryStore;
 pub use recorder::{Figures, Flusher, Recorder, RecorderOptions, Report, StoreNotice};
@@ -35,4 +39,4 @@ pub use retention::Retention;
 pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteOptions, SqliteStore};
-pub use store::{Store, StoreError};
+pub use store::{Answer, Store, StoreError};

@@ -276,6 +276,9 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
     if let Some(node) = &filter.node {
         sql.push(" AND node_id = ").text(node);
     }
+    if let Some(node) = &filter.not_node {
+        sql.push(" AND node_id <> ").text(node);
+    }
     if let Some(protocol) = filter.protocol {
         sql.push(" AND protocol = ").text(protocol.name());
     }

@@ -1,5 +1,7 @@
 //! One door to every engine.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
 use thiserror::Error;
@@ -32,7 +34,7 @@ pub enum StoreError {
     #[error("the database server did not answer within {limit:?}")]
     Timeout {
         /// The time limit of one statement.
-        limit: std::time::Duration,
+        limit: Duration,
     },
     /// The database refused a statement; trying again may help.
     #[cfg(feature = "sql")]
@@ -59,6 +61,37 @@ pub enum StoreError {
         found: String,
     },
 }
+
+/// What another node says when it is asked to end a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is being ended.
+    Ending,
+    /// It does not run any more.
+    Ended,
+    /// Nothing, in time.
+    Silence,
+}
+
+impl Answer {
+    /// How it is stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ending => "ending",
+            Self::Ended => "ended",
+            Self::Silence => "",
+        }
+    }
+
+    #[cfg(any(feature = "mysql", feature = "postgres"))]
+    fn from_name(name: &str) -> Self {
+        if name == Self::Ending.name() { Self::Ending } else { Self::Ended }
+    }
+}
+
+/// The pause between two looks for an answer.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Where records are kept.
 #[derive(Debug)]
@@ -168,6 +201,49 @@ impl Store {
         match self {
             Self::Server(store) => Some(store),
             _ => None,
+        }
+    }
+
+    /// Whether several nodes may keep their records here.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Self::Server(_) => true,
+        }
+    }
+
+    /// Asks another node that shares this store to end a session, and waits for its answer.
+    /// `detail` goes into the record.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ask_elsewhere(
+        &self,
+        session: SessionId,
+        node: &str,
+        detail: &str,
+        patience: Duration,
+    ) -> Result<Answer, StoreError> {
+        match self {
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Self::Server(store) => {
+                let command = store.ask_stop(session, node, detail).await?;
+                let began = tokio::time::Instant::now();
+                while began.elapsed() < patience {
+                    if let Some(answer) = store.answer_to(command).await? {
+                        return Ok(Answer::from_name(&answer));
+                    }
+                    tokio::time::sleep(ANSWER_PAUSE).await;
+                }
+                Ok(Answer::Silence)
+            }
+            _ => {
+                let _nobody_to_ask = (session, node, detail, patience);
+                Ok(Answer::Silence)
+            }
         }
     }
 

@@ -225,7 +225,8 @@ fn varied_filter(pick: u64) -> Filter {
         min_bytes: [200].get(choose(11, 4) as usize).copied(),
         min_duration: [Duration::from_millis(700)].get(choose(12, 4) as usize).copied(),
         egress_ip: None,
-        node: [("other".to_owned())].get(choose(13, 4) as usize).cloned(),
+        node: ["other".to_owned()].get(choose(13, 4) as usize).cloned(),
+        not_node: ["node".to_owned()].get(choose(14, 5) as usize).cloned(),
     }
 }
 

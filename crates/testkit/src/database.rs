@@ -77,9 +77,13 @@ impl DatabaseServer {
     pub fn start(kind: Kind) -> Self {
         let folder = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Two installations at once get into each other's way.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let server =
             Self { kind, folder, port, running: Mutex::default(), next: AtomicU32::new(1) };
         server.prepare();
+        drop(turn);
         server.start_again();
         match kind {
             Kind::MariaDb => server.sql(

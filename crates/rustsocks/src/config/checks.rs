@@ -7,50 +7,45 @@ use std::time::Duration;
 
 use rustsocks_access::UserName;
 use rustsocks_access::auth::Credential;
-use rustsocks_journal::{JournalOptions, WhenFull};
 use rustsocks_server::pool::PoolSettings;
 use rustsocks_server::resolve::{DnsMode, DnsSettings};
 use rustsocks_sessions::Rules;
-use rustsocks_storage::RecorderOptions;
 use rustsocks_telemetry::events::Limits;
 use rustsocks_telemetry::logging::{Format, Level};
 use secrecy::SecretString;
 
 use super::fault::{Fault, nearest};
+use super::ledger::ledger;
 use super::place::Source;
-use super::{
-    AclConfig, ApiConfig, Authentication, Config, Durability, LedgerConfig, ServerConfig,
-    StorageConfig, file,
-};
+use super::{AclConfig, ApiConfig, Authentication, Config, ServerConfig, file};
 use crate::features;
-
-/// How long a failing store is tried at shutdown.
-const LAST_TRIES: Duration = Duration::from_secs(2);
 
 /// Records that may wait for the store beyond the sessions that run.
 const BACKLOG: usize = 250_000;
 
-/// The smallest journal: room for a few thousand records.
-const JOURNAL_LEAST: i64 = 1 << 20;
-
 /// A year in hours and days, the bound of long intervals.
-const HOURS_MAX: i64 = 87_600;
-const DAYS_MAX: i64 = 36_500;
+pub(super) const HOURS_MAX: i64 = 87_600;
+pub(super) const DAYS_MAX: i64 = 36_500;
 
 /// One section under check: names keys in faults.
 #[derive(Clone, Copy)]
-struct Section<'a> {
+pub(super) struct Section<'a> {
     source: &'a Source<'a>,
     name: &'a str,
     nth: usize,
 }
 
 impl<'a> Section<'a> {
-    fn new(source: &'a Source<'a>, name: &'a str) -> Self {
+    pub(super) fn new(source: &'a Source<'a>, name: &'a str) -> Self {
         Self { source, name, nth: 0 }
     }
 
-    fn fault(&self, key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Fault {
+    pub(super) fn fault(
+        &self,
+        key: &str,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Fault {
         let place = self.source.place_of(self.name, key, self.nth).map(Box::new);
         let problem = problem.into();
         // A setting that the file does not show came from elsewhere: name it in the problem.
@@ -61,7 +56,12 @@ impl<'a> Section<'a> {
         Fault { file: self.source.path.to_owned(), place, problem, remedy: remedy.into() }
     }
 
-    fn number(&self, key: &str, value: i64, range: RangeInclusive<i64>) -> Result<u64, Fault> {
+    pub(super) fn number(
+        &self,
+        key: &str,
+        value: i64,
+        range: RangeInclusive<i64>,
+    ) -> Result<u64, Fault> {
         let (least, most) = (*range.start(), *range.end());
         if !range.contains(&value) {
             let remedy = format!("give a number from {least} to {most}");
@@ -70,16 +70,21 @@ impl<'a> Section<'a> {
         Ok(value.unsigned_abs())
     }
 
-    fn size(&self, key: &str, value: i64, range: RangeInclusive<i64>) -> Result<usize, Fault> {
+    pub(super) fn size(
+        &self,
+        key: &str,
+        value: i64,
+        range: RangeInclusive<i64>,
+    ) -> Result<usize, Fault> {
         let value = self.number(key, value, range)?;
         Ok(usize::try_from(value).unwrap_or(usize::MAX))
     }
 
-    fn seconds(&self, key: &str, value: i64, least: i64) -> Result<Duration, Fault> {
+    pub(super) fn seconds(&self, key: &str, value: i64, least: i64) -> Result<Duration, Fault> {
         self.number(key, value, least..=HOURS_MAX * 3600).map(Duration::from_secs)
     }
 
-    fn millis(&self, key: &str, value: i64) -> Result<Duration, Fault> {
+    pub(super) fn millis(&self, key: &str, value: i64) -> Result<Duration, Fault> {
         self.number(key, value, 1..=3_600_000).map(Duration::from_millis)
     }
 
@@ -95,7 +100,12 @@ impl<'a> Section<'a> {
         })
     }
 
-    fn word<T: Copy>(&self, key: &str, text: &str, known: &[(&str, T)]) -> Result<T, Fault> {
+    pub(super) fn word<T: Copy>(
+        &self,
+        key: &str,
+        text: &str,
+        known: &[(&str, T)],
+    ) -> Result<T, Fault> {
         if let Some((_, value)) = known.iter().find(|(name, _)| *name == text) {
             return Ok(*value);
         }
@@ -378,102 +388,6 @@ fn sessions(
             0..=100_000,
         )?,
     })
-}
-
-fn ledger(form: &file::Sessions, source: &Source<'_>) -> Result<LedgerConfig, Fault> {
-    let section = Section::new(source, "sessions");
-    let days = section.number("retention_days", form.retention_days, 0..=DAYS_MAX)?;
-    let hours =
-        section.number("cleanup_interval_hours", form.cleanup_interval_hours, 1..=HOURS_MAX)?;
-    let storage = storage(form, &section)?;
-    Ok(LedgerConfig {
-        journal: journal(form, &section, &storage)?,
-        storage,
-        recorder: RecorderOptions {
-            batch_size: section.size("batch_size", form.batch_size, 1..=100_000)?,
-            batch_interval: section.millis("batch_interval_ms", form.batch_interval_ms)?,
-            last_tries: LAST_TRIES,
-        },
-        keep: (days > 0).then(|| Duration::from_secs(days * 86_400)),
-        cleanup_interval: Duration::from_secs(hours * 3600),
-    })
-}
-
-/// The journal, on the local disk next to the database.
-fn journal(
-    form: &file::Sessions,
-    section: &Section<'_>,
-    storage: &StorageConfig,
-) -> Result<Option<JournalOptions>, Fault> {
-    let policies = [("degrade", WhenFull::Degrade), ("refuse", WhenFull::Refuse)];
-    let when_full = section.word("on_journal_full", &form.on_journal_full, &policies)?;
-    let bounds = JOURNAL_LEAST..=i64::MAX;
-    let max_bytes = section.number("journal_max_bytes", form.journal_max_bytes, bounds)?;
-    let (beside, durability) = match storage {
-        StorageConfig::Memory { .. } => return Ok(None),
-        StorageConfig::Sqlite { path, durability } => {
-            let mut folder = path.clone().into_os_string();
-            folder.push(".journal");
-            (PathBuf::from(folder), *durability)
-        }
-    };
-    let folder = match &form.journal_dir {
-        Some(folder) if folder.as_os_str().is_empty() => {
-            let remedy = "name a folder on a local disk, or remove it";
-            return Err(section.fault("journal_dir", "not the path of a folder", remedy));
-        }
-        Some(folder) => folder.clone(),
-        None => beside,
-    };
-    let sync = durability == Durability::Full;
-    Ok(Some(JournalOptions { max_bytes, sync, when_full, ..JournalOptions::new(folder) }))
-}
-
-fn storage(form: &file::Sessions, section: &Section<'_>) -> Result<StorageConfig, Fault> {
-    let durability = section.word(
-        "durability",
-        &form.durability,
-        &[("full", Durability::Full), ("normal", Durability::Normal)],
-    )?;
-    let most = form.memory_max_sessions;
-    let max_sessions = section.size("memory_max_sessions", most, 1..=10_000_000)?;
-    let default = if features::DATABASE { "sqlite" } else { "memory" };
-    let storage = form.storage.as_deref().unwrap_or(default);
-    if ["mariadb", "mysql", "postgres"].contains(&storage) {
-        let remedy = "use \"sqlite\" or \"memory\"";
-        return Err(section.fault("storage", "not supported yet", remedy));
-    }
-    let known = [("sqlite", true), ("memory", false)];
-    if !section.word("storage", storage, &known)? {
-        return match &form.database_url {
-            // 0.9 files name a database beside storage = "memory"; it is not opened.
-            Some(url) if !url.starts_with("sqlite:") => {
-                let remedy = "remove it: storage = \"memory\" has no database";
-                Err(section.fault("database_url", "the URL of another engine", remedy))
-            }
-            _ => Ok(StorageConfig::Memory { max_sessions }),
-        };
-    }
-    if !features::DATABASE {
-        let remedy = "build with `--features database`, or set storage = \"memory\"";
-        return Err(section.fault("storage", "this program was built without SQLite", remedy));
-    }
-    let url = form.database_url.as_deref().unwrap_or("sqlite://data/sessions.db");
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    match path {
-        Some(path) if !path.is_empty() && !path.contains('?') && !path.contains(":memory:") => {
-            Ok(StorageConfig::Sqlite { path: path.into(), durability })
-        }
-        Some(_) => {
-            let remedy =
-                "write \"sqlite://data/sessions.db\"; for no file set storage = \"memory\"";
-            Err(section.fault("database_url", "not the path of a file", remedy))
-        }
-        None => {
-            let problem = "the URL is of another engine than storage = \"sqlite\" says";
-            Err(section.fault("database_url", problem, "write \"sqlite://data/sessions.db\""))
-        }
-    }
 }
 
 fn api(file: &file::File, source: &Source<'_>) -> Result<Option<ApiConfig>, Fault> {

@@ -125,7 +125,15 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[sessions]\nstorage = \"postgres\"",
-        "rustsocks.toml:2: sessions.storage = \"postgres\": not supported yet; use \"sqlite\" or \"memory\"",
+        "rustsocks.toml:2: sessions.storage = \"postgres\": storage = \"postgres\" needs a database_url; write \"postgres://user:password@host:5432/database\"",
+    ),
+    (
+        "[sessions]\nstorage = \"mariadb\"\ndatabase_url = \"postgres://root:geheim@db/x\"",
+        "rustsocks.toml:3: sessions.database_url = (hidden): the URL is of another engine than storage = \"mariadb\" says; write \"mysql://user:password@host:3306/database\"",
+    ),
+    (
+        "[sessions]\nstorage = \"mysql\"\ndatabase_url = \"mysql://root:geheim@db\"",
+        "rustsocks.toml:3: sessions.database_url = (hidden): the URL names no database; write \"mysql://user:password@host:3306/database\"",
     ),
     (
         "[sessions]\nstorage = \"sqlit\"",

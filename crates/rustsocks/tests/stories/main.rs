@@ -14,6 +14,7 @@ mod interop;
 mod ledger;
 mod oracle;
 mod pool;
+mod servers;
 mod shutdown;
 mod torture;
 mod udp;

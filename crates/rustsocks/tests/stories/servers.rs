@@ -1,0 +1,363 @@
+//! The ledger on real database servers: outages of every kind, and several nodes on one database.
+
+use std::collections::HashSet;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command as Process;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use rustsocks_proto::Command;
+use rustsocks_testkit::client::{Client, at};
+use rustsocks_testkit::{DatabaseServer, Kind, Proxy, eventually};
+
+use super::{bytes, end, listener, proxy};
+
+fn config(kind: Kind, url: &str, node: &str) -> String {
+    let storage = match kind {
+        Kind::MariaDb => "mariadb",
+        Kind::Postgres => "postgres",
+    };
+    format!(
+        "[sessions]\nstorage = \"{storage}\"\ndatabase_url = \"{url}\"\nnode_id = \"{node}\"\n\
+         node_lease_secs = 5\ndatabase_statement_timeout_secs = 1\n\
+         [server]\nshutdown_grace_secs = 0\n"
+    )
+}
+
+/// Goes through the proxy so many times; gives the client ports.
+fn some_sessions(proxy: &Proxy, count: usize) -> HashSet<u16> {
+    let (target, address) = listener();
+    (0..count)
+        .map(|_| {
+            let mut client =
+                Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+            let (mut peer, _) = target.accept().unwrap();
+            client.send(b"12345");
+            peer.read_exact(&mut [0; 5]).unwrap();
+            peer.write_all(b"123").unwrap();
+            client.stream.read_exact(&mut [0; 3]).unwrap();
+            client.source().port()
+        })
+        .collect()
+}
+
+fn degraded(proxy: &Proxy) {
+    eventually("degraded", || {
+        (proxy.get("/health").json()["storage"]["status"] == "degraded").then_some(())
+    });
+}
+
+/// Every one of these sessions is in the ledger, once, with its bytes, and no other.
+fn recorded(proxy: &Proxy, ports: &HashSet<u16>) {
+    eventually("health", || (proxy.get("/health").json()["status"] == "ok").then_some(()));
+    let records = eventually("every record", || {
+        let records = proxy.records();
+        (records.len() >= ports.len()).then_some(records)
+    });
+    assert_eq!(records.len(), ports.len());
+    assert!(records.iter().all(|record| bytes(record) == (5, 3)), "{records:?}");
+    let found: HashSet<u16> =
+        records.iter().map(|one| one["source_port"].as_u64().unwrap() as u16).collect();
+    assert_eq!(found, *ports);
+    assert_eq!(proxy.metric("rustsocks_records_lost_total"), 0);
+}
+
+/// An outage of the server: begins, ends; sessions before, during and after it are all recorded.
+fn survives(kind: Kind, server: &DatabaseServer, begin: impl FnOnce(&str), end: impl FnOnce(&str)) {
+    let database = server.database();
+    let proxy = proxy(&config(kind, &server.url(&database), "a"));
+    let mut ports = some_sessions(&proxy, 20);
+    begin(&database);
+    ports.extend(some_sessions(&proxy, 40));
+    degraded(&proxy);
+    ports.extend(some_sessions(&proxy, 40));
+    end(&database);
+    ports.extend(some_sessions(&proxy, 20));
+    recorded(&proxy, &ports);
+    let events = proxy.get("/api/telemetry/events?category=storage").json();
+    assert_eq!(events.as_array().unwrap().len(), 2, "one each: {events}");
+}
+
+#[test]
+fn a_server_that_is_stopped_or_killed_and_comes_back_has_every_record() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::start(kind);
+        survives(kind, &server, |_| server.stop(), |_| server.start_again());
+        survives(kind, &server, |_| server.kill(), |_| server.start_again());
+    }
+}
+
+#[test]
+fn a_changed_password_degrades_until_it_is_changed_back() {
+    let alter = |kind, server: &DatabaseServer, password: &str| match kind {
+        Kind::MariaDb => {
+            server.sql("", &format!("SET PASSWORD FOR rustsocks = PASSWORD('{password}')"));
+            // A password is asked for once per connection: those that are open go on.
+            server.sql("", "KILL USER rustsocks");
+        }
+        Kind::Postgres => {
+            server.sql("postgres", &format!("ALTER ROLE rustsocks PASSWORD '{password}'"));
+            server.sql(
+                "postgres",
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE usename = 'rustsocks'",
+            );
+        }
+    };
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::start(kind);
+        survives(
+            kind,
+            &server,
+            |_| alter(kind, &server, "another"),
+            |_| alter(kind, &server, rustsocks_testkit::database::PASSWORD),
+        );
+    }
+}
+
+#[test]
+fn a_read_only_server_degrades_until_it_takes_writes_again() {
+    let server = DatabaseServer::start(Kind::MariaDb);
+    let switch = |on| server.sql("", &format!("SET GLOBAL read_only = {on}"));
+    survives(Kind::MariaDb, &server, |_| drop(switch(1)), |_| drop(switch(0)));
+    let server = DatabaseServer::start(Kind::Postgres);
+    let switch = |on: &str, database: &str| {
+        let words = format!(
+            "ALTER DATABASE {database} SET default_transaction_read_only = {on}; \
+             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE usename = 'rustsocks'"
+        );
+        server.sql("postgres", &words);
+    };
+    survives(
+        Kind::Postgres,
+        &server,
+        |database| switch("on", database),
+        |database| switch("off", database),
+    );
+}
+
+/// A network between the proxy and the server, with a fault that a test chooses.
+struct Network {
+    at: SocketAddr,
+    fault: Arc<AtomicU8>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+const FINE: u8 = 0;
+/// Nothing is carried any more; connections stay open.
+const STALLED: u8 = 1;
+/// Connections are reset, new ones too.
+const CUT: u8 = 2;
+
+impl Network {
+    fn to(port: u16) -> Self {
+        let (listener, at) = listener();
+        let (fault, open) = (Arc::new(AtomicU8::new(FINE)), Arc::new(Mutex::default()));
+        let network = Self { at, fault: Arc::clone(&fault), open: Arc::clone(&open) };
+        std::thread::spawn(move || carry(&listener, port, &fault, &open));
+        network
+    }
+
+    fn set(&self, fault: u8) {
+        self.fault.store(fault, SeqCst);
+        if fault != STALLED {
+            // A network that comes back does not bring its old connections back.
+            for stream in self.open.lock().unwrap().drain(..) {
+                super::reset(stream);
+            }
+        }
+    }
+}
+
+fn carry(listener: &TcpListener, port: u16, fault: &Arc<AtomicU8>, open: &Mutex<Vec<TcpStream>>) {
+    for client in listener.incoming().map_while(Result::ok) {
+        if fault.load(SeqCst) == CUT {
+            super::reset(client);
+            continue;
+        }
+        let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            let fault = Arc::clone(fault);
+            std::thread::spawn(move || {
+                let mut buffer = [0; 16_384];
+                while let Ok(count @ 1..) = from.read(&mut buffer) {
+                    while fault.load(SeqCst) == STALLED {
+                        std::thread::park_timeout(std::time::Duration::from_millis(5));
+                    }
+                    if to.write_all(&buffer[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _gone = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+            });
+        }
+        open.lock().unwrap().extend([client, server]);
+    }
+}
+
+#[test]
+fn a_network_that_stalls_or_is_cut_costs_no_record() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::shared(kind);
+        let network = Network::to(server.port());
+        for fault in [STALLED, CUT] {
+            let database = server.database();
+            let url = server.url_behind(network.at.port(), &database);
+            let proxy = proxy(&config(kind, &url, "a"));
+            let mut ports = some_sessions(&proxy, 20);
+            network.set(fault);
+            ports.extend(some_sessions(&proxy, 40));
+            degraded(&proxy);
+            ports.extend(some_sessions(&proxy, 40));
+            network.set(FINE);
+            ports.extend(some_sessions(&proxy, 20));
+            recorded(&proxy, &ports);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_at_the_stop_gets_everything_at_the_next_start() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::start(kind);
+        let mut proxy = proxy(&config(kind, &server.url(&server.database()), "a"));
+        let ports = some_sessions(&proxy, 20);
+        server.kill();
+        let mut all = some_sessions(&proxy, 20);
+        all.extend(ports);
+        assert_eq!(proxy.terminate(), Some(0));
+        server.start_again();
+        proxy.restart();
+        recorded(&proxy, &all);
+    }
+}
+
+#[test]
+fn a_dead_nodes_sessions_and_only_those_become_server_crash_after_the_lease() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::shared(kind);
+        let url = server.url(&server.database());
+        let mut dying = proxy(&config(kind, &url, "dying"));
+        let living = proxy(&config(kind, &url, "living"));
+        let (_target, address) = listener();
+        let open =
+            |proxy: &Proxy| Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+        let (lost, kept) = (open(&dying), open(&living));
+        let everywhere = |count: usize| {
+            eventually("the sessions of both nodes", || {
+                let page = living.get("/api/sessions/active?scope=cluster").json();
+                (page["total"] == count).then(|| page["data"].as_array().unwrap().clone())
+            })
+        };
+        everywhere(2);
+        let of_one = living.get("/api/sessions/active?node=dying").json();
+        assert_eq!(of_one["total"], 1, "{of_one}");
+        assert_eq!(living.get("/api/sessions/active").json()["total"], 1);
+        dying.kill();
+        let record = living.record_from(lost.source());
+        assert_eq!(end(&record), ("failed", "server_crash"));
+        assert_eq!(record["node_id"], "dying");
+        assert_eq!(everywhere(1)[0]["source_port"], kept.source().port());
+        // The node comes back under its name, at once, and knows better when it was last alive.
+        dying.restart();
+        assert_eq!(end(&dying.record_from(lost.source())), ("failed", "server_crash"));
+        drop(kept);
+    }
+}
+
+#[test]
+fn a_session_on_one_node_is_ended_from_another() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::shared(kind);
+        let url = server.url(&server.database());
+        let (near, far) = (proxy(&config(kind, &url, "near")), proxy(&config(kind, &url, "far")));
+        let (_target, address) = listener();
+        let mut client = Client::socks5(far.socks(), Command::Connect, &at(address)).granted();
+        let found = eventually("the session", || {
+            let page = near.get("/api/sessions/active?node=far").json();
+            page["data"].as_array().unwrap().first().cloned()
+        });
+        let id = found["session_id"].as_str().unwrap();
+        let path = format!("/api/sessions/{id}/terminate");
+        let answer = near.post(&path, "{\"reason\": \"abuse\"}");
+        assert_eq!(answer.status, 202, "{answer:?}");
+        // Reset or closed, it is over.
+        assert!(matches!(client.stream.read(&mut [0; 1]), Ok(0) | Err(_)));
+        let record = near.record_from(client.source());
+        assert_eq!(end(&record), ("closed", "admin_terminated"));
+        assert!(record["close_detail"].as_str().unwrap().contains("abuse"), "{record}");
+        assert_eq!(near.post(&path, "").status, 409);
+    }
+}
+
+#[test]
+fn two_nodes_of_one_name_are_refused() {
+    let server = DatabaseServer::shared(Kind::Postgres);
+    let text = config(Kind::Postgres, &server.url(&server.database()), "same");
+    let _first = proxy(&text);
+    let complaint = refused(&text);
+    assert!(complaint.contains("node_id") && complaint.contains("\"same\""), "{complaint}");
+}
+
+/// The one line with which the program refuses to start.
+fn refused(config: &str) -> String {
+    let folder = tempfile::TempDir::new().unwrap();
+    let ports = config.replace("[server]\n", "[server]\nbind_port = 0\n");
+    let ports = ports.replace("[sessions]\n", "[sessions]\nstats_api_port = 0\n");
+    std::fs::write(folder.path().join("rustsocks.toml"), ports).unwrap();
+    let output = Process::new(env!("CARGO_BIN_EXE_rustsocks"))
+        .args(["--config", "rustsocks.toml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+    text
+}
+
+#[test]
+fn what_is_wrong_with_a_database_is_told_in_one_line_that_names_the_key() {
+    let complaint = |kind, url: &str| {
+        let text = refused(&config(kind, url, "a"));
+        assert!(text.contains("sessions.database_url"), "{text}");
+        text
+    };
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::shared(kind);
+        let database = server.database();
+        let text = complaint(kind, &server.url_as("rustsocks", "s3cret-wrong", &database));
+        assert!(text.contains("check user and password"), "{text}");
+        let text = complaint(kind, &server.url("nowhere"));
+        // MariaDB does not tell whether a database exists to whom has no rights on it.
+        assert!(text.contains("create the database") || text.contains("grant"), "{text}");
+        let reader = server.url_as("reader", "s3cret%2F%26word", &database);
+        let text = complaint(kind, &reader);
+        assert!(text.contains("grant"), "{text}");
+        let (_nobody, address) = listener();
+        let text = complaint(kind, &server.url_behind(address.port(), &database));
+        assert!(text.contains("does not answer"), "{text}");
+        drop(_nobody);
+        let text = complaint(kind, &server.url_behind(address.port(), &database));
+        assert!(text.contains("cannot be reached"), "{text}");
+        let proxy = proxy(&config(kind, &server.url(&database), "a"));
+        drop(proxy);
+        let newer = match kind {
+            Kind::MariaDb => "'future', NOW(), 1, x'00', 1",
+            Kind::Postgres => "'future', now(), true, '\\x00', 1",
+        };
+        server.sql(
+            &database,
+            &format!(
+                "INSERT INTO _sqlx_migrations (version, description, installed_on, success, \
+                 checksum, execution_time) VALUES (99, {newer})"
+            ),
+        );
+        let text = complaint(kind, &server.url(&database));
+        assert!(text.contains("newer RustSocks") && text.contains("99"), "{text}");
+    }
+}
