@@ -165,7 +165,8 @@ impl Network {
         if fault != STALLED {
             // A network that comes back does not bring its old connections back.
             for stream in self.open.lock().unwrap().drain(..) {
-                super::reset(stream);
+                // The carrying threads hold it too, and let go of it then.
+                let _gone = stream.shutdown(Shutdown::Both);
             }
         }
     }
