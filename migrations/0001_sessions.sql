@@ -1,5 +1,5 @@
--- The published schema: one row per session.
-CREATE TABLE sessions (
+-- The published schema: one row per session. A file of RustSocks 0.9 has it already.
+CREATE TABLE IF NOT EXISTS sessions (
     session_id TEXT PRIMARY KEY,
     user TEXT NOT NULL,
     start_time TEXT NOT NULL,
@@ -20,6 +20,6 @@ CREATE TABLE sessions (
     acl_decision TEXT
 );
 
-CREATE INDEX idx_sessions_user ON sessions(user);
-CREATE INDEX idx_sessions_start_time ON sessions(start_time);
-CREATE INDEX idx_sessions_status ON sessions(status);
+CREATE INDEX IF NOT EXISTS idx_sessions_user ON sessions(user);
+CREATE INDEX IF NOT EXISTS idx_sessions_start_time ON sessions(start_time);
+CREATE INDEX IF NOT EXISTS idx_sessions_status ON sessions(status);

@@ -49,6 +49,8 @@ pub(crate) struct StorageView {
     degraded_since: Option<String>,
     /// Why saving fails; null while it works.
     last_error: Option<String>,
+    /// Where a damaged database lies that was moved aside at the start; null when none was.
+    quarantined: Option<String>,
     /// Batches saved since the start.
     #[schema(example = 1234)]
     batches: u64,
@@ -102,7 +104,8 @@ pub(crate) async fn health(State(api): State<Api>) -> Json<HealthView> {
             let since = moment(figures.degraded_since.load(Relaxed));
             StorageView {
                 engine: ledger.store.engine().to_owned(),
-                status: word(since.is_some()),
+                status: word(since.is_some() || ledger.store.quarantined().is_some()),
+                quarantined: ledger.store.quarantined().map(|at| at.display().to_string()),
                 degraded_since: since,
                 last_error: figures.last_error(),
                 batches: figures.batches.load(Relaxed),
@@ -112,6 +115,7 @@ pub(crate) async fn health(State(api): State<Api>) -> Json<HealthView> {
         None => StorageView {
             engine: "off".to_owned(),
             status: word(false),
+            quarantined: None,
             degraded_since: None,
             last_error: None,
             batches: 0,

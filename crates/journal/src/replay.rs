@@ -1,6 +1,7 @@
 //! Reading segments back: what ended as it ended, what was open as crashed.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -140,6 +141,20 @@ pub struct Summary {
     pub times: Option<(Timestamp, Timestamp)>,
     /// Bytes that belong to no sound frame.
     pub skipped: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "version {version}, node {}", self.node)?,
+            None => write!(f, "its head cannot be read")?,
+        }
+        write!(f, ", {} ended, {} open, {} counters", self.ended, self.open, self.counters)?;
+        if let Some((first, last)) = self.times {
+            write!(f, ", {first:.3} to {last:.3}")?;
+        }
+        write!(f, ", {} bytes unreadable", self.skipped)
+    }
 }
 
 /// Looks through one segment.

@@ -28,7 +28,7 @@ const BAD_CONFIGURATION: u8 = 2;
 #[command(version, max_term_width = 100)]
 struct Cli {
     /// Configuration file (TOML).
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,9 +43,25 @@ enum Command {
     },
     /// Hash a password read from standard input, for `password_hash`.
     HashPassword,
+    /// Look after the SQLite file of the sessions.
+    #[cfg(feature = "database")]
+    Db(crate::db::Db),
+    /// Look into the journal.
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Ask the access rules.
     #[command(subcommand)]
     Acl(AclCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// List the segments and what is in them. A server may run.
+    Show {
+        /// The journal's folder, instead of the one of the configuration.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,9 +84,6 @@ struct AclTest {
     /// The rules' file, instead of the one that the configuration names.
     #[arg(long, value_name = "FILE")]
     acl: Option<PathBuf>,
-    /// Configuration file (TOML).
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 /// Runs what the command line asks for.
@@ -84,26 +97,29 @@ pub(crate) fn run() -> ExitCode {
         },
         Some(Command::Check { file }) => check(&file),
         Some(Command::HashPassword) => hash(),
+        #[cfg(feature = "database")]
+        Some(Command::Db(db)) => crate::db::run(db, config),
+        Some(Command::Journal(JournalCommand::Show { dir })) => journal_show(dir, config),
         Some(Command::Acl(AclCommand::Test(test))) => acl_test(test, config),
     }
 }
 
 /// Says what is wrong, in one line, and gives the exit code for it.
-fn complain(problem: &dyn Display) -> ExitCode {
+pub(crate) fn complain(problem: &dyn Display) -> ExitCode {
     let line = format!("rustsocks: {problem}\n");
     // Nothing is left to do when standard error is gone as well.
     let _unheard = io::Write::write_all(&mut io::stderr(), line.as_bytes());
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-fn say(text: &str, code: ExitCode) -> ExitCode {
+pub(crate) fn say(text: &str, code: ExitCode) -> ExitCode {
     match output::print(text) {
         Ok(()) => code,
         Err(error) => complain(&format_args!("cannot write to standard output: {error}")),
     }
 }
 
-fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
+pub(crate) fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
     let loaded = match file {
         Some(file) => Config::load(file),
         None => Config::embedded(),
@@ -126,6 +142,32 @@ fn check(file: &Path) -> ExitCode {
     say(&format!("{warnings}{}: the configuration is sound\n", file.display()), ExitCode::SUCCESS)
 }
 
+/// Lists the journal's segments, the oldest first.
+fn journal_show(dir: Option<PathBuf>, config: Option<&Path>) -> ExitCode {
+    let folder = match dir {
+        Some(folder) => folder,
+        None => match load(config).map(|config| config.ledger.and_then(|all| all.journal)) {
+            Err(code) => return code,
+            Ok(Some(journal)) => journal.folder,
+            Ok(None) => return complain(&"this configuration has no journal"),
+        },
+    };
+    let segments = match rustsocks_journal::list(&folder) {
+        Ok(segments) => segments,
+        Err(error) => return complain(&error),
+    };
+    let mut text = format!("{}: {} segments\n", folder.display(), segments.len());
+    for segment in segments {
+        text.push_str(&match rustsocks_journal::summary(&segment.path) {
+            Ok(summary) => {
+                format!("{} ({} bytes): {summary}\n", segment.path.display(), segment.bytes)
+            }
+            Err(error) => format!("{}: {error}\n", segment.path.display()),
+        });
+    }
+    say(&text, ExitCode::SUCCESS)
+}
+
 fn hash() -> ExitCode {
     let mut line = Zeroizing::new(String::new());
     if let Err(error) = io::stdin().lock().read_line(&mut line) {
@@ -142,7 +184,7 @@ fn hash() -> ExitCode {
 }
 
 fn acl_test(test: AclTest, config: Option<&Path>) -> ExitCode {
-    let config = match load(test.config.as_deref().or(config)) {
+    let config = match load(config) {
         Ok(config) => config,
         Err(code) => return code,
     };

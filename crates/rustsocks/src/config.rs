@@ -88,8 +88,16 @@ pub(crate) struct LedgerConfig {
 #[derive(Clone, Debug)]
 pub(crate) enum StorageConfig {
     Memory { max_sessions: usize },
-    Sqlite { path: PathBuf, durability: Durability },
+    Sqlite(FileConfig),
     Server(DatabaseConfig),
+}
+
+/// A SQLite file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileConfig {
+    pub(crate) path: PathBuf,
+    pub(crate) durability: Durability,
+    pub(crate) backup_keep: usize,
 }
 
 /// A database server, which several nodes may share.

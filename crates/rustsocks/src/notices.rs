@@ -1,11 +1,16 @@
 //! Occurrences put into words: as operator events, and in the log where they are rare.
 
+#[cfg(feature = "database")]
+use std::path::Path;
+
 use rustsocks_access::acl::{AclError, ReloadReport};
 use rustsocks_journal::{JournalNotice, Writing};
 use rustsocks_server::Notice;
 use rustsocks_server::notice::TurnedAway;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use rustsocks_storage::MembershipNotice;
+#[cfg(feature = "database")]
+use rustsocks_storage::OpeningNotice;
 use rustsocks_storage::StoreNotice;
 use rustsocks_telemetry::{Category, Events, Occurrence, Severity};
 
@@ -104,6 +109,47 @@ pub(crate) fn from_store(events: &Events, notice: StoreNotice) {
         ),
     };
     tell(events, severity, message, details);
+}
+
+/// Words for what happened to a SQLite file on the way to its use.
+#[cfg(feature = "database")]
+pub(crate) fn from_opening(events: &Events, path: &Path, notice: &OpeningNotice) {
+    let path = ("path", path.display().to_string());
+    match notice {
+        OpeningNotice::Quarantined { to, why } => tell(
+            events,
+            Severity::Error,
+            "the database is damaged or none; it was moved aside and a new one begun (a mistyped \
+             path or an encrypted file looks the same)",
+            vec![path, ("moved_to", to.display().to_string()), ("error", why.clone())],
+        ),
+        OpeningNotice::UncleanStop => tell(
+            events,
+            Severity::Info,
+            "the last run did not stop in order; the database was checked and is sound",
+            vec![path],
+        ),
+        OpeningNotice::Migrated { from, to, snapshot } => tell(
+            events,
+            Severity::Info,
+            "the database's schema was brought up to date",
+            vec![
+                path,
+                ("from", format!("{from:?}")),
+                ("to", to.to_string()),
+                (
+                    "snapshot",
+                    snapshot.as_ref().map_or_else(String::new, |at| at.display().to_string()),
+                ),
+            ],
+        ),
+        OpeningNotice::FellBack { why } => tell(
+            events,
+            Severity::Warning,
+            "there can be no write-ahead log there; the slower DELETE journal is used",
+            vec![path, ("error", why.clone())],
+        ),
+    }
 }
 
 /// Words for what happens among the nodes that share a database.

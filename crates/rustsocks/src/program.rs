@@ -196,7 +196,9 @@ async fn open_ledger(
     helpers: &TaskTracker,
 ) -> anyhow::Result<Option<(Ledger, JoinHandle<Report>)>> {
     let Some(form) = &config.ledger else { return Ok(None) };
-    let store = storage::open(&form.storage).await.context("sessions.database_url")?;
+    let now = table.clock().now().wall;
+    let store = storage::open(&form.storage, events, now).await;
+    let store = store.context("sessions.database_url")?;
     let store = Arc::new(store);
     // Cancelled when the ledger is flushed: until then this node is alive.
     let flushed = CancellationToken::new();

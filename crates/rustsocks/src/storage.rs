@@ -1,49 +1,79 @@
 //! Opening the store that the configuration asks for.
 
+use jiff::Timestamp;
 use rustsocks_storage::{MemoryStore, Store, StoreError};
+use rustsocks_telemetry::Events;
 
 use crate::config::StorageConfig;
 
 /// Opens the store. The configuration has refused what is not compiled in.
-pub(crate) async fn open(config: &StorageConfig) -> Result<Store, StoreError> {
+///
+/// What happened to a file on the way goes to the events; `now` names what is set aside.
+pub(crate) async fn open(
+    config: &StorageConfig,
+    events: &Events,
+    now: Timestamp,
+) -> Result<Store, StoreError> {
     match config {
         StorageConfig::Memory { max_sessions } => {
             Ok(Store::Memory(MemoryStore::new(*max_sessions)))
         }
-        StorageConfig::Sqlite { path, durability } => sqlite::open(path, *durability).await,
+        StorageConfig::Sqlite(config) => sqlite::open(config, events, now).await,
         StorageConfig::Server(config) => server::open(config).await,
     }
 }
 
 #[cfg(feature = "database")]
-mod sqlite {
-    use std::path::Path;
-
+pub(crate) mod sqlite {
+    use jiff::Timestamp;
     use rustsocks_storage::{SqliteOptions, SqliteStore, Store, StoreError};
+    use rustsocks_telemetry::Events;
 
-    use crate::config::Durability;
+    use crate::config::{Durability, FileConfig};
+    use crate::notices;
 
-    pub(super) async fn open(path: &Path, durability: Durability) -> Result<Store, StoreError> {
-        let durability = match durability {
-            Durability::Full => rustsocks_storage::Durability::Full,
-            Durability::Normal => rustsocks_storage::Durability::Normal,
-        };
-        let store = SqliteStore::open(&SqliteOptions { path: path.to_owned(), durability }).await?;
+    /// The store's own words for a configuration.
+    pub(crate) fn options(config: &FileConfig, now: Timestamp) -> SqliteOptions {
+        SqliteOptions {
+            path: config.path.clone(),
+            durability: match config.durability {
+                Durability::Full => rustsocks_storage::Durability::Full,
+                Durability::Normal => rustsocks_storage::Durability::Normal,
+            },
+            backup_keep: config.backup_keep,
+            now,
+        }
+    }
+
+    pub(super) async fn open(
+        config: &FileConfig,
+        events: &Events,
+        now: Timestamp,
+    ) -> Result<Store, StoreError> {
+        let (store, happened) = SqliteStore::open(&options(config, now)).await?;
+        for notice in happened {
+            notices::from_opening(events, &config.path, &notice);
+        }
         Ok(Store::Sqlite(Box::new(store)))
     }
 }
 
 #[cfg(not(feature = "database"))]
 mod sqlite {
-    use std::path::Path;
-
+    use jiff::Timestamp;
     use rustsocks_storage::{Store, StoreError};
+    use rustsocks_telemetry::Events;
 
-    use crate::config::Durability;
+    use crate::config::FileConfig;
 
-    pub(super) async fn open(path: &Path, _durability: Durability) -> Result<Store, StoreError> {
+    /// The configuration refuses this storage before anything is opened.
+    pub(super) async fn open(
+        config: &FileConfig,
+        _events: &Events,
+        _now: Timestamp,
+    ) -> Result<Store, StoreError> {
         let problem = "this program was built without SQLite".to_owned();
-        Err(StoreError::Open { path: path.display().to_string(), problem })
+        Err(StoreError::Open { path: config.path.display().to_string(), problem })
     }
 }
 

@@ -1,27 +1,45 @@
-//! What saving a record costs, in batches of a hundred and of four thousand.
+//! What saving a record costs on each engine, in batches of a hundred and of four thousand.
 //!
 //! `cargo bench -p rustsocks-storage`; the time is per record, its share of the commit and the
 //! sync included.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
+#[path = "../tests/support/server.rs"]
+mod server;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
+use rustsocks_storage::{Durability, SqliteStore, Store};
+use rustsocks_testkit::Kind;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = Runtime::new().unwrap();
     let folder = TempDir::new().unwrap();
-    let store = runtime.block_on(support::sqlite(&folder));
+    let options = support::options(&folder.path().join("sessions.db"), Durability::Full);
+    let (sqlite, _) = runtime.block_on(SqliteStore::open(&options)).unwrap();
+    let stores = [
+        Store::Sqlite(Box::new(sqlite)),
+        runtime.block_on(server::on_server(Kind::MariaDb)),
+        runtime.block_on(server::on_server(Kind::Postgres)),
+    ];
+    for store in stores {
+        measure(&mut criterion, &runtime, &store);
+    }
+    criterion.final_summary();
+}
+
+fn measure(criterion: &mut Criterion, runtime: &Runtime, store: &Store) {
     let mut next = 0;
-    let mut group = criterion.benchmark_group("save");
-    group.throughput(Throughput::Elements(1));
+    let mut group = criterion.benchmark_group(store.engine());
+    group.throughput(Throughput::Elements(1)).sample_size(20);
     for size in [100, 4096_u64] {
         group.bench_function(format!("batch of {size}"), |bench| {
             bench.iter_custom(|rounds| {
@@ -40,5 +58,4 @@ fn main() {
         });
     }
     group.finish();
-    criterion.final_summary();
 }

@@ -38,5 +38,5 @@ pub use retention::Retention;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Durability, SqliteOptions, SqliteStore};
+pub use sqlite::{Durability, OpeningNotice, SqliteOptions, SqliteStore};
 pub use store::{Answer, Store, StoreError};

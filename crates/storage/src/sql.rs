@@ -114,17 +114,18 @@ impl Dialect {
     pub(crate) fn migrations(self) -> Vec<Migration> {
         let list = match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => [
+            Self::Sqlite => vec![
                 ("sessions", include_str!("../../../migrations/0001_sessions.sql")),
                 ("session details", include_str!("../../../migrations/0002_session_details.sql")),
+                ("what 0 9 wrote", include_str!("../../../migrations/0003_what_0_9_wrote.sql")),
             ],
             #[cfg(feature = "mysql")]
-            Self::MySql => [
+            Self::MySql => vec![
                 ("sessions", include_str!("../../../migrations/mysql/0001_sessions.sql")),
                 ("nodes", include_str!("../../../migrations/mysql/0002_nodes.sql")),
             ],
             #[cfg(feature = "postgres")]
-            Self::Postgres => [
+            Self::Postgres => vec![
                 ("sessions", include_str!("../../../migrations/postgres/0001_sessions.sql")),
                 ("nodes", include_str!("../../../migrations/postgres/0002_nodes.sql")),
             ],

@@ -1,9 +1,15 @@
 //! One SQLite file: one connection that writes, a few that read.
 //!
 //! The write-ahead log lets readers go on while the writer commits, and the other way round.
+//! What happens to a file before it is trusted is in [`SqliteStore::open`].
 
+mod check;
 mod history;
+mod place;
 mod save;
+pub mod schema;
+mod snapshot;
+pub mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,13 +17,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
+use self::check::Verdict;
+use self::place::{Lock, refuse};
+use self::schema::Schema;
 use crate::filter::{Filter, Page, Paging, Sort};
 use crate::row::record;
 use crate::sql::{self, Dialect};
@@ -51,6 +60,38 @@ pub struct SqliteOptions {
     pub path: PathBuf,
     /// What a commit survives.
     pub durability: Durability,
+    /// Snapshots to keep, of those that are made before the schema changes; at least one.
+    pub backup_keep: usize,
+    /// The wall clock, for the names of files set aside.
+    pub now: Timestamp,
+}
+
+/// What happened while a file was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpeningNotice {
+    /// The file was damaged or no database; it lies there now, and a new one took its place.
+    Quarantined {
+        /// Its new name.
+        to: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The last process did not stop in order; the file was looked through and is sound.
+    UncleanStop,
+    /// The schema was brought up to date.
+    Migrated {
+        /// What it was.
+        from: Schema,
+        /// The version it has now.
+        to: i64,
+        /// Where the file as it was lies, unless there was nothing in it.
+        snapshot: Option<PathBuf>,
+    },
+    /// There can be no write-ahead log there; the slower DELETE journal is used.
+    FellBack {
+        /// Why.
+        why: String,
+    },
 }
 
 /// The SQLite store.
@@ -61,44 +102,95 @@ pub struct SqliteStore {
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
     statements: save::Statements,
+    lock: Lock,
+    quarantined: Option<PathBuf>,
+}
+
+/// Why a file cannot be used now, or what to put in its place.
+enum Unfit {
+    Damaged(String),
+    Error(StoreError),
+}
+
+impl Unfit {
+    fn of(path: &Path, error: sqlx::Error) -> Self {
+        match check::is_damage(&error) {
+            true => Self::Damaged(error.to_string()),
+            false => Self::Error(open_error(path, &error)),
+        }
+    }
+}
+
+impl From<StoreError> for Unfit {
+    fn from(error: StoreError) -> Self {
+        Self::Error(error)
+    }
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it if it is missing, and brings its schema up to date.
+    /// Opens the file for this process alone, makes it if it is missing, and brings its schema
+    /// up to date.
+    ///
+    /// In this order: the place is looked at, the lock is taken, header and contents are
+    /// checked (every index entry too, where the last process did not stop in order), a snapshot
+    /// is made where the schema will change, the schema is changed and the contents are checked
+    /// once more, and a write to the write-ahead log is tried. A damaged file is moved aside,
+    /// never deleted, and a new one made.
     ///
     /// # Errors
     /// [`StoreError`], with what to do about it.
-    pub async fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+    pub async fn open(options: &SqliteOptions) -> Result<(Self, Vec<OpeningNotice>), StoreError> {
         let path = &options.path;
-        prepare_place(path)?;
-        let synchronous = match options.durability {
-            Durability::Full => SqliteSynchronous::Full,
-            Durability::Normal => SqliteSynchronous::Normal,
+        place::prepare(path)?;
+        let lock = Lock::take(path)?;
+        let mut notices = Vec::new();
+        let fit = match make_fit(options, lock.was_left, &mut notices).await {
+            Err(Unfit::Damaged(why)) => {
+                let to = check::quarantine(path, options.now)?;
+                notices = vec![OpeningNotice::Quarantined { to, why }];
+                place::prepare(path)?;
+                make_fit(options, false, &mut Vec::new()).await
+            }
+            fit => fit,
         };
-        let connect = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(synchronous)
-            .busy_timeout(LOCK_WAIT)
-            .pragma("cache_size", "-2048");
-        let mut writer = SqliteConnection::connect_with(&connect)
-            .await
-            .map_err(|error| open_error(path, &error))?;
-        check_version(&mut writer).await?;
-        Migrator::with_migrations(Dialect::Sqlite.migrations()).run(&mut writer).await?;
+        let connect = match fit {
+            Ok(connect) => connect,
+            Err(Unfit::Damaged(why)) => return Err(refuse(path, why)),
+            Err(Unfit::Error(error)) => return Err(error),
+        };
+        let (connect, writer) = match with_log(&connect).await {
+            Ok(writer) => (connect.journal_mode(SqliteJournalMode::Wal), writer),
+            Err(why) => {
+                notices.push(OpeningNotice::FellBack { why: why.to_string() });
+                let connect = connect.journal_mode(SqliteJournalMode::Delete);
+                let writer = without_log(&connect).await;
+                (connect, writer.map_err(|error| open_error(path, &error))?)
+            }
+        };
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(connect.clone().read_only(true).create_if_missing(false))
+            // The file says which journal mode it has; a reader does not choose.
+            .connect_with(pragmas(options).read_only(true).create_if_missing(false))
             .await
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self {
+        let store = Self {
             options: connect,
             writer: Mutex::new(Some(writer)),
             readers,
             statements: save::Statements::new(),
-        })
+            lock,
+            quarantined: notices.iter().find_map(|notice| match notice {
+                OpeningNotice::Quarantined { to, .. } => Some(to.clone()),
+                _ => None,
+            }),
+        };
+        Ok((store, notices))
+    }
+
+    /// Where the file that this one took the place of lies, if it was damaged.
+    pub(crate) fn quarantined(&self) -> Option<&Path> {
+        self.quarantined.as_deref()
     }
 
     pub(crate) async fn save(&self, records: &[Record]) -> Result<(), StoreError> {
@@ -131,6 +223,18 @@ impl SqliteStore {
     #[doc(hidden)]
     pub fn page_sql(filter: &Filter, sort: Sort, paging: Paging) -> String {
         sql::page(Dialect::Sqlite, filter, sort, paging, 1).text
+    }
+
+    /// What the writing connection has for a pragma, for tests.
+    #[doc(hidden)]
+    pub async fn pragma(&self, name: &str) -> Result<String, StoreError> {
+        use sqlx::{Row as _, ValueRef as _};
+        let mut writer = self.writer.lock().await;
+        let connection = self.connected(&mut writer).await?;
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA {name}"));
+        let row = sqlx::query(sql).fetch_one(connection).await?;
+        let is_text = row.try_get_raw(0)?.type_info().to_string() == "TEXT";
+        Ok(if is_text { row.get(0) } else { row.get::<i64, _>(0).to_string() })
     }
 
     pub(crate) async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
@@ -180,6 +284,7 @@ impl SqliteStore {
             // A failure leaves the write-ahead log, which the next start reads.
             let _log_stays = writer.close().await;
         }
+        self.lock.release();
     }
 
     async fn connected<'a>(
@@ -193,37 +298,132 @@ impl SqliteStore {
     }
 }
 
-/// Makes the parent folders, and refuses what can never become a database.
-fn prepare_place(path: &Path) -> Result<(), StoreError> {
-    let refuse = |problem: String| StoreError::Open { path: path.display().to_string(), problem };
-    if path.is_dir() {
-        return Err(refuse("it is a directory; name a file inside it".into()));
+/// The pragmas of every connection, but for the journal mode.
+fn pragmas(options: &SqliteOptions) -> SqliteConnectOptions {
+    let synchronous = match options.durability {
+        Durability::Full => SqliteSynchronous::Full,
+        Durability::Normal => SqliteSynchronous::Normal,
+    };
+    SqliteConnectOptions::new()
+        .filename(&options.path)
+        .create_if_missing(true)
+        .synchronous(synchronous)
+        .busy_timeout(LOCK_WAIT)
+        .pragma("cache_size", "-2048")
+}
+
+/// Checks a file and brings its schema up to date; gives how to connect to it.
+async fn make_fit(
+    options: &SqliteOptions,
+    was_left: bool,
+    notices: &mut Vec<OpeningNotice>,
+) -> Result<SqliteConnectOptions, Unfit> {
+    let path = &options.path;
+    if let Verdict::Damaged(why) = check::header(path)? {
+        return Err(Unfit::Damaged(why));
     }
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            refuse(format!("its folder {} cannot be made: {error}", folder.display()))
-        })?;
+    let connect = pragmas(options);
+    let mut connection =
+        SqliteConnection::connect_with(&connect).await.map_err(|error| Unfit::of(path, error))?;
+    let examined = examine(&mut connection, options, was_left, notices).await;
+    // Closed in any case, and before anything is moved: closing tidies up beside the file.
+    let closed = connection.close().await;
+    examined?;
+    closed.map_err(|error| Unfit::of(path, error))?;
+    Ok(connect)
+}
+
+/// Checks what is behind a connection, and brings its schema up to date.
+async fn examine(
+    connection: &mut SqliteConnection,
+    options: &SqliteOptions,
+    was_left: bool,
+    notices: &mut Vec<OpeningNotice>,
+) -> Result<(), Unfit> {
+    let path = &options.path;
+    let unfit = |error| Unfit::of(path, error);
+    check_version(connection).await?;
+    let look = async |connection: &mut SqliteConnection, thorough| match check::contents(
+        connection, thorough,
+    )
+    .await
+    {
+        Ok(Verdict::Sound) => Ok(()),
+        Ok(Verdict::Damaged(why)) => Err(Unfit::Damaged(why)),
+        Err(StoreError::Database(error)) => Err(unfit(error)),
+        Err(error) => Err(Unfit::Error(error)),
+    };
+    look(&mut *connection, was_left).await?;
+    if was_left {
+        notices.push(OpeningNotice::UncleanStop);
     }
-    // Opened by hand first, because SQLite only says "unable to open database file".
-    std::fs::OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)
-        .map(drop)
-        .map_err(|error| refuse(format!("{error}; give this user the right to write there")))
+    let found = schema::of(connection).await.map_err(unfit)?;
+    schema::refuse_newer(path, found)?;
+    let to = schema::newest();
+    if found != Schema::Version(to) {
+        let snapshot = match found {
+            Schema::Empty => None,
+            _ => {
+                let keep = options.backup_keep;
+                Some(snapshot::take(connection, path, keep, options.now).await?)
+            }
+        };
+        match schema::migrate(connection, found).await {
+            Ok(()) => {}
+            Err(StoreError::Database(error)) => return Err(unfit(error)),
+            Err(error) => return Err(Unfit::Error(error)),
+        }
+        look(&mut *connection, true).await?;
+        if found != Schema::Empty {
+            notices.push(OpeningNotice::Migrated { from: found, to, snapshot });
+        }
+    }
+    // Damage to the text of the schema leaves a sound file of another shape.
+    match schema::has_its_columns(connection).await.map_err(unfit)? {
+        true => Ok(()),
+        false => Err(Unfit::Damaged("the table sessions has lost its columns".into())),
+    }
+}
+
+/// Connects with a write-ahead log, and tries it: one connection writes, another sees it.
+async fn with_log(connect: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let connect = connect.clone().journal_mode(SqliteJournalMode::Wal);
+    let mut writer = SqliteConnection::connect_with(&connect).await?;
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut writer).await?;
+    if mode != "wal" {
+        return Err(sqlx::Error::Protocol(format!("SQLite chose the journal mode {mode}")));
+    }
+    let read = "PRAGMA user_version";
+    let last: i64 = sqlx::query_scalar(read).fetch_one(&mut writer).await?;
+    let next = (last + 1) % 1_000_000;
+    let write = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {next}"));
+    sqlx::query(write).execute(&mut writer).await?;
+    let mut reader =
+        SqliteConnection::connect_with(&connect.read_only(true).create_if_missing(false)).await?;
+    let seen: i64 = sqlx::query_scalar(read).fetch_one(&mut reader).await?;
+    reader.close().await?;
+    if seen != next {
+        return Err(sqlx::Error::Protocol("a reader does not see what was written".into()));
+    }
+    Ok(writer)
+}
+
+/// Connects without a write-ahead log.
+///
+/// The file may say already that it has one, from the try: that is taken back by a connection
+/// that needs no shared memory because it holds the file alone.
+async fn without_log(connect: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let alone = connect.clone().locking_mode(SqliteLockingMode::Exclusive);
+    SqliteConnection::connect_with(&alone).await?.close().await?;
+    SqliteConnection::connect_with(connect).await
 }
 
 fn open_error(path: &Path, error: &sqlx::Error) -> StoreError {
-    let text = error.to_string();
-    let problem = if text.contains("file is not a database") {
-        "it is no SQLite database (a mistyped path or an encrypted file looks the same)".into()
-    } else if text.contains("locked") {
-        "another process holds it; stop that one, or give this one a file of its own".into()
-    } else {
-        text
-    };
-    StoreError::Open { path: path.display().to_string(), problem }
+    if check::is_busy(error) {
+        let problem = "another program holds it; stop that one, or give this one a file of its own";
+        return refuse(path, problem);
+    }
+    refuse(path, error.to_string())
 }
 
 async fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {

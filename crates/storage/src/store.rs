@@ -204,6 +204,15 @@ impl Store {
         }
     }
 
+    /// Where a damaged database lies that this one took the place of at the start.
+    pub fn quarantined(&self) -> Option<&std::path::Path> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(store) => store.quarantined(),
+            _ => None,
+        }
+    }
+
     /// Whether several nodes may keep their records here.
     pub fn is_shared(&self) -> bool {
         match self {

@@ -3,6 +3,8 @@
 #![cfg(all(feature = "sqlite", feature = "mysql", feature = "postgres"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/server.rs"]
+mod server;
 mod support;
 
 use std::time::Duration;
@@ -11,9 +13,12 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use rustsocks_proto::Protocol;
 use rustsocks_sessions::{CloseReason, Record, Status};
-use rustsocks_storage::{Direction, Filter, MemoryStore, Page, Paging, Sort, SortKey, Store};
+use rustsocks_storage::{
+    Direction, Durability, Filter, MemoryStore, Page, Paging, Sort, SortKey, SqliteStore, Store,
+};
 use rustsocks_testkit::Kind;
-use support::{active, at, ended, id, on_server, sqlite};
+use server::on_server;
+use support::{active, at, ended, id};
 use tempfile::TempDir;
 
 /// Runs a promise against every store.
@@ -300,4 +305,11 @@ async fn retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_runn
     if let Some(running) = store.find(id(100)).await.unwrap() {
         assert_eq!(running.status, Status::Active);
     }
+}
+
+/// A SQLite store in a folder of its own, with the file's path.
+async fn sqlite(folder: &TempDir) -> Store {
+    let path = folder.path().join("deep/down/sessions.db");
+    let (store, _) = SqliteStore::open(&support::options(&path, Durability::Full)).await.unwrap();
+    Store::Sqlite(Box::new(store))
 }

@@ -14,11 +14,10 @@ use rustsocks_sessions::{
     AclOutcome, Clock, CloseReason, Identity, Opening, Record, Rules, Status, Table,
 };
 use rustsocks_storage::{
-    Durability, Filter, Paging, Recorder, RecorderOptions, Sort, SqliteOptions, SqliteStore, Store,
-    StoreNotice,
+    Durability, Filter, Paging, Recorder, RecorderOptions, Sort, SqliteStore, Store, StoreNotice,
 };
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
-use support::{active, at, ended, id, sqlite};
+use support::{active, at, ended, id};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +31,7 @@ async fn other_connection(path: &Path) -> SqliteConnection {
 }
 
 async fn open_error(path: &Path) -> String {
-    let options = SqliteOptions { path: path.to_owned(), durability: Durability::Full };
+    let options = support::options(path, Durability::Full);
     SqliteStore::open(&options).await.unwrap_err().to_string()
 }
 
@@ -107,8 +106,8 @@ async fn what_can_never_be_a_database_is_told_in_words() {
     assert!(error.contains("cannot be made"), "{error}");
     std::fs::write(folder.path().join("empty.db"), "").unwrap();
     let path = folder.path().join("empty.db");
-    let options = SqliteOptions { path, durability: Durability::Normal };
-    SqliteStore::open(&options).await.unwrap();
+    let options = support::options(&path, Durability::Normal);
+    let _opened = SqliteStore::open(&options).await.unwrap();
 }
 
 #[tokio::test]
@@ -248,4 +247,11 @@ async fn a_page_of_history_walks_along_an_index_and_sorts_nothing() {
         assert!(plan.contains("USING INDEX idx_sessions_end_time"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
     }
+}
+
+/// A SQLite store in a folder of its own, with the file's path.
+async fn sqlite(folder: &TempDir) -> Store {
+    let path = folder.path().join("deep/down/sessions.db");
+    let (store, _) = SqliteStore::open(&support::options(&path, Durability::Full)).await.unwrap();
+    Store::Sqlite(Box::new(store))
 }

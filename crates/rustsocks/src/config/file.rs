@@ -118,6 +118,7 @@ section!(Sessions {
     database_statement_timeout_secs: i64 = 10,
     migration_lock: bool = true,
     node_lease_secs: i64 = 15,
+    backup_keep: i64 = 3,
     journal_dir: Option<PathBuf> = None,
     journal_max_bytes: i64 = 1 << 30,
     on_journal_full: String = "degrade".into(),

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::checks::{DAYS_MAX, HOURS_MAX, Section};
 use super::fault::Fault;
 use super::place::Source;
-use super::{DatabaseConfig, Durability, LedgerConfig, StorageConfig, file};
+use super::{DatabaseConfig, Durability, FileConfig, LedgerConfig, StorageConfig, file};
 use crate::features;
 
 /// How long a failing store is tried at shutdown.
@@ -50,8 +50,8 @@ fn journal(
     let max_bytes = section.number("journal_max_bytes", form.journal_max_bytes, bounds)?;
     let beside = match storage {
         StorageConfig::Memory { .. } => return Ok(None),
-        StorageConfig::Sqlite { path, .. } => {
-            let mut folder = path.clone().into_os_string();
+        StorageConfig::Sqlite(config) => {
+            let mut folder = config.path.clone().into_os_string();
             folder.push(".journal");
             PathBuf::from(folder)
         }
@@ -121,7 +121,9 @@ fn storage(form: &file::Sessions, section: &Section<'_>) -> Result<StorageConfig
         },
         Engine::Sqlite => {
             let url = url.unwrap_or("sqlite://data/sessions.db");
-            Ok(StorageConfig::Sqlite { path: sqlite_path(url, section)?, durability })
+            let backup_keep = section.size("backup_keep", form.backup_keep, 1..=100)?;
+            let path = sqlite_path(url, section)?;
+            Ok(StorageConfig::Sqlite(FileConfig { path, durability, backup_keep }))
         }
         Engine::MySql => {
             let example = "mysql://user:password@host:3306/database";

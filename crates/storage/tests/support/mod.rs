@@ -5,8 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustsocks_proto::{Command, Protocol};
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
-use rustsocks_storage::{Durability, SqliteOptions, SqliteStore, Store};
-use tempfile::TempDir;
+use rustsocks_storage::{Durability, SqliteOptions};
 
 /// 2026-01-01, in seconds since 1970.
 const NEW_YEAR: i64 = 1_767_225_600;
@@ -66,28 +65,7 @@ pub(crate) fn ended(number: u64, end: i64) -> Record {
     }
 }
 
-/// A SQLite store in a folder of its own, with the file's path.
-pub(crate) async fn sqlite(folder: &TempDir) -> Store {
-    let path = folder.path().join("deep/down/sessions.db");
-    let options = SqliteOptions { path, durability: Durability::Full };
-    Store::Sqlite(Box::new(SqliteStore::open(&options).await.unwrap()))
-}
-
-/// A store in a new database of the server that this binary's tests share.
-#[cfg(all(feature = "mysql", feature = "postgres"))]
-pub(crate) async fn on_server(kind: rustsocks_testkit::Kind) -> Store {
-    let server = rustsocks_testkit::DatabaseServer::shared(kind);
-    server_store(server.url(&server.database())).await.unwrap()
-}
-
-/// A store behind this URL.
-#[cfg(all(feature = "mysql", feature = "postgres"))]
-pub(crate) async fn server_store(url: String) -> Result<Store, rustsocks_storage::StoreError> {
-    let options = rustsocks_storage::ServerOptions {
-        url: url.into(),
-        statement_timeout: Duration::from_secs(10),
-        migration_lock: true,
-    };
-    let store = rustsocks_storage::ServerStore::open(options).await?;
-    Ok(Store::Server(Box::new(store)))
+/// How tests open a file.
+pub(crate) fn options(path: &std::path::Path, durability: Durability) -> SqliteOptions {
+    SqliteOptions { path: path.to_owned(), durability, backup_keep: 3, now: at(0) }
 }

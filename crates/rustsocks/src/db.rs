@@ -1,0 +1,164 @@
+//! `rustsocks db …`: what an operator does to a SQLite file by hand.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use rustsocks_sessions::Clock;
+use rustsocks_storage::StoreError;
+use rustsocks_storage::sqlite::schema::Schema;
+use rustsocks_storage::sqlite::upkeep;
+
+use crate::cli::{complain, load, say};
+use crate::config::{Durability, FileConfig, StorageConfig};
+use crate::storage::sqlite::options;
+
+/// A problem was found.
+const FOUND: u8 = 1;
+/// The command could not do its work.
+const FAILED: u8 = 4;
+
+#[derive(Debug, Args)]
+pub(crate) struct Db {
+    /// The SQLite file, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE", global = true)]
+    database: Option<PathBuf>,
+    #[command(subcommand)]
+    command: DbCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DbCommand {
+    /// Look through the file, every index entry too; exits with 0 (sound) or 1. A server may run.
+    Check,
+    /// Copy the file to a new one, and verify the copy. A server may run.
+    Backup {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Recompute every row; exits with 0, or 1 and the first row that contradicts itself. A
+    /// server may run.
+    Verify,
+    /// Pack the file. No server may run.
+    Vacuum,
+    /// Bring the schema up to date, after a snapshot. No server may run.
+    Migrate {
+        /// Only tell what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Runs a `db` command.
+pub(crate) fn run(db: Db, config: Option<&std::path::Path>) -> ExitCode {
+    let file = match db.database {
+        Some(path) => FileConfig { path, durability: Durability::Full, backup_keep: 3 },
+        None => match load(config).map(|config| config.ledger.map(|ledger| ledger.storage)) {
+            Err(code) => return code,
+            Ok(Some(StorageConfig::Sqlite(file))) => file,
+            Ok(_) => {
+                return complain(
+                    &"db commands speak SQLite; for a database server use its own tools",
+                );
+            }
+        },
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error),
+    };
+    let done = runtime.block_on(async {
+        match db.command {
+            DbCommand::Check => check(&file).await,
+            DbCommand::Backup { file: to } => {
+                upkeep::backup(&file.path, &to).await?;
+                Ok((format!("{}: copied and verified\n", to.display()), ExitCode::SUCCESS))
+            }
+            DbCommand::Verify => verify(&file).await,
+            DbCommand::Vacuum => {
+                let (before, after) = upkeep::vacuum(&file.path).await?;
+                let path = file.path.display();
+                Ok((format!("{path}: {before} bytes before, {after} after\n"), ExitCode::SUCCESS))
+            }
+            DbCommand::Migrate { dry_run } => migrate(&file, dry_run).await,
+        }
+    });
+    match done {
+        Ok((text, code)) => say(&text, code),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+type Outcome = Result<(String, ExitCode), StoreError>;
+
+fn shown(schema: Schema) -> String {
+    match schema {
+        Schema::Empty => "none".into(),
+        Schema::Published => "that of RustSocks 0.9".into(),
+        Schema::Version(version) => format!("version {version}"),
+    }
+}
+
+async fn check(file: &FileConfig) -> Outcome {
+    let findings = upkeep::look(&file.path).await?;
+    let path = file.path.display();
+    if let Some(damage) = findings.damage {
+        let advice = "stop the server, keep the file, and try `sqlite3 FILE .recover`";
+        return Ok((format!("{path}: damaged: {damage}\n{advice}\n"), ExitCode::from(FOUND)));
+    }
+    let mut text = format!("{path}: sound\n");
+    let schema = findings.schema.map_or_else(|| "none".into(), shown);
+    let _in_memory = writeln!(text, "schema: {schema} (this program's is {})", findings.newest);
+    let _in_memory = writeln!(text, "journal mode: {}", findings.journal_mode);
+    for (status, count) in findings.sessions {
+        let _in_memory = writeln!(text, "{status}: {count}");
+    }
+    Ok((text, ExitCode::SUCCESS))
+}
+
+async fn verify(file: &FileConfig) -> Outcome {
+    let sums = upkeep::verify(&file.path).await?;
+    let mut text = format!("sessions: {}\n", sums.sessions);
+    for (status, count) in &sums.by_status {
+        let _in_memory = writeln!(text, "{status}: {count}");
+    }
+    let _in_memory = writeln!(
+        text,
+        "bytes sent: {}\nbytes received: {}\npackets sent: {}\npackets received: {}",
+        sums.bytes_sent, sums.bytes_received, sums.packets_sent, sums.packets_received
+    );
+    let Some(first) = sums.first_wrong else {
+        text.push_str("every row agrees with itself\n");
+        return Ok((text, ExitCode::SUCCESS));
+    };
+    let _in_memory = writeln!(
+        text,
+        "rows that contradict themselves: {}; the first is session {}: {}",
+        sums.wrong, first.session_id, first.problem
+    );
+    Ok((text, ExitCode::from(FOUND)))
+}
+
+async fn migrate(file: &FileConfig, dry_run: bool) -> Outcome {
+    let now = Clock::system().now().wall;
+    let migrations = match dry_run {
+        true => upkeep::pending(&file.path).await?,
+        false => upkeep::migrate(&options(file, now)).await?,
+    };
+    let mut text = format!("{}: schema {}\n", file.path.display(), shown(migrations.from));
+    let word = if dry_run { "pending" } else { "done" };
+    for (version, name) in &migrations.pending {
+        let _in_memory = writeln!(text, "{word}: {version} {name}");
+    }
+    if migrations.pending.is_empty() {
+        text.push_str("nothing to do\n");
+    }
+    if let Some(snapshot) = &migrations.snapshot {
+        let _in_memory = writeln!(text, "the file as it was: {}", snapshot.display());
+    }
+    Ok((text, ExitCode::SUCCESS))
+}

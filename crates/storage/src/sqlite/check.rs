@@ -1,0 +1,104 @@
+//! Whether a file is sound, and what happens to one that is not.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::place::{beside, refuse};
+use crate::store::StoreError;
+
+/// What every SQLite file begins with.
+const HEADER: &[u8; 16] = b"SQLite format 3\0";
+
+/// The files that SQLite keeps beside a database, by what is behind the name.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// What a look at a database says.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Nothing is wrong.
+    Sound,
+    /// It is damaged, or no database at all.
+    Damaged(String),
+}
+
+/// Looks at the first bytes; an empty file is a new database.
+pub(super) fn header(path: &Path) -> Result<Verdict, StoreError> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(HEADER.len() as u64).read_to_end(&mut head))
+        .map_err(|error| refuse(path, error.to_string()))?;
+    Ok(match head.is_empty() || head == HEADER {
+        true => Verdict::Sound,
+        false => Verdict::Damaged("it does not begin as a SQLite database does".into()),
+    })
+}
+
+/// Lets SQLite look through the file: quickly, or at every index entry too.
+pub(super) async fn contents(
+    connection: &mut SqliteConnection,
+    thorough: bool,
+) -> Result<Verdict, StoreError> {
+    let sql = if thorough { "PRAGMA integrity_check(1)" } else { "PRAGMA quick_check(1)" };
+    match sqlx::query_scalar::<_, String>(sql).fetch_all(connection).await {
+        Ok(lines) if lines == ["ok"] => Ok(Verdict::Sound),
+        Ok(lines) => Ok(Verdict::Damaged(lines.join("; "))),
+        Err(error) if is_damage(&error) => Ok(Verdict::Damaged(error.to_string())),
+        Err(error) => Err(StoreError::Database(error)),
+    }
+}
+
+/// SQLite's own number of an error, without its extension.
+fn number(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<u32>().ok().map(|code| code & 0xFF)
+}
+
+/// Whether an error says that the file is damaged, or is no database. An error of the disk or of
+/// a right says nothing about the file.
+pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+    const CORRUPT: u32 = 11;
+    const NOT_A_DATABASE: u32 = 26;
+    matches!(number(error), Some(CORRUPT | NOT_A_DATABASE))
+}
+
+/// Whether an error says that somebody else holds the file.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: u32 = 5;
+    number(error) == Some(BUSY)
+}
+
+/// Renames a file and its companions, so that a new one can take its place and nothing is lost.
+/// Gives the file's new name.
+pub(super) fn quarantine(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
+    let place = free_name(path, "corrupt", now);
+    for companion in COMPANIONS {
+        let from = beside(path, companion);
+        match rename(&from, &beside(&place, companion)) {
+            Err(error) if from.exists() => return Err(error),
+            // There was none.
+            _ => {}
+        }
+    }
+    rename(path, &place)?;
+    Ok(place)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    std::fs::rename(from, to).map_err(|error| {
+        let problem = format!("it is damaged and cannot be moved aside: {error}");
+        refuse(from, problem)
+    })
+}
+
+/// A name beside the file that nothing has yet: `sessions.db.corrupt.20260102T030405Z`.
+pub(super) fn free_name(path: &Path, word: &str, now: Timestamp) -> PathBuf {
+    let stamp = now.strftime("%Y%m%dT%H%M%SZ");
+    let first = beside(path, &format!(".{word}.{stamp}"));
+    let taken = |name: &PathBuf| name.exists();
+    let others = (2..).map(|nth| beside(path, &format!(".{word}.{stamp}.{nth}")));
+    std::iter::once(first.clone()).chain(others).find(|name| !taken(name)).unwrap_or(first)
+}
