@@ -21,6 +21,7 @@ pub(crate) const TEST: &[Package] = &[
     ("python3", "/usr/bin/python3"),
     ("python3-socks", "/usr/lib/python3/dist-packages/socks.py"),
     ("sqlite3", "/usr/bin/sqlite3"),
+    ("zstd", "/usr/bin/zstd"),
 ];
 
 /// What the benchmark compares with.

@@ -27,7 +27,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("journal", &["sqlx", "axum", "serde_json"]),
     ("relay", &["sqlx", "axum", "serde"]),
     ("server", &["sqlx", "axum", "serde_json"]),
-    ("storage", &["axum", "serde_json"]),
+    ("storage", &["axum"]),
     ("api", &["sqlx"]),
 ];
 

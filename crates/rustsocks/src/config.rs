@@ -21,7 +21,7 @@ use rustsocks_journal::JournalOptions;
 use rustsocks_server::pool::PoolSettings;
 use rustsocks_server::resolve::DnsSettings;
 use rustsocks_sessions::Rules;
-use rustsocks_storage::RecorderOptions;
+use rustsocks_storage::{Archive, RecorderOptions};
 use rustsocks_telemetry::events::Limits;
 use rustsocks_telemetry::logging::{Format, Level};
 use secrecy::SecretString;
@@ -83,6 +83,8 @@ pub(crate) struct LedgerConfig {
     /// None keeps records for ever.
     pub(crate) keep: Option<Duration>,
     pub(crate) cleanup_interval: Duration,
+    /// Where retention keeps what it deletes, if anywhere.
+    pub(crate) archive: Option<Archive>,
 }
 
 #[derive(Clone, Debug)]

@@ -224,7 +224,11 @@ async fn open_ledger(
         report
     });
     helpers.spawn(membership);
-    let retention = Retention { keep: form.keep, interval: form.cleanup_interval };
+    let retention = Retention {
+        keep: form.keep,
+        interval: form.cleanup_interval,
+        archive: form.archive.clone(),
+    };
     helpers.spawn(retention.run(Arc::clone(&store), table.clock().clone(), ending.clone()));
     Ok(Some((Ledger { store, journal, figures, flusher }, recording)))
 }

@@ -8,6 +8,7 @@
 //! Writes are upserts by session id that never go backwards, so trying again is always safe.
 //! What waits is in the journal, which the recorder replays at the start.
 
+pub mod archive;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub mod cluster;
 pub mod filter;
@@ -29,6 +30,7 @@ pub mod time;
 #[cfg(feature = "sql")]
 mod values;
 
+pub use archive::{Archive, ArchiveFormat};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use cluster::{Membership, MembershipNotice};
 pub use filter::{Cursor, Direction, Filter, Page, Paging, Sort, SortKey};

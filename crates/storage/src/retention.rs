@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustsocks_sessions::Clock;
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::archive::Archive;
+use crate::store::{Store, StoreError};
 
 /// Rows per step. A step of this size holds the write lock for a few milliseconds.
 const STEP: usize = 500;
@@ -21,6 +24,8 @@ pub struct Retention {
     pub keep: Option<Duration>,
     /// How often to look.
     pub interval: Duration,
+    /// Where what is deleted is kept, if anywhere.
+    pub archive: Option<Archive>,
 }
 
 impl Retention {
@@ -30,7 +35,7 @@ impl Retention {
         let work = async {
             loop {
                 if let Ok(before) = clock.now().wall.checked_sub(keep) {
-                    let expired = expire_all(&store, before).await;
+                    let expired = self.expire_all(&store, before).await;
                     if expired > 0 {
                         tracing::info!(expired, "deleted records older than the retention time");
                     }
@@ -40,21 +45,46 @@ impl Retention {
         };
         stop.run_until_cancelled(work).await;
     }
+
+    /// Deletes every record that ended before a time; stops at the first error, to be tried
+    /// again at the next interval.
+    async fn expire_all(&self, store: &Store, before: Timestamp) -> u64 {
+        let mut expired = 0;
+        loop {
+            match self.step(store, before).await {
+                Ok(0) => return expired,
+                Ok(count) => expired += count,
+                Err(error) => {
+                    tracing::warn!(%error, "old records could not be deleted; trying again later");
+                    return expired;
+                }
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    /// Deletes up to [`STEP`] records, after they were archived where that is wanted.
+    async fn step(&self, store: &Store, before: Timestamp) -> Result<u64, RetentionError> {
+        let Some(archive) = &self.archive else { return Ok(store.expire(before, STEP).await?) };
+        let records = store.oldest(before, STEP).await?;
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<_> = records.iter().map(|record| record.session_id).collect();
+        let archive = archive.clone();
+        let written = tokio::task::spawn_blocking(move || archive.append(&records)).await;
+        written.map_err(std::io::Error::other)??;
+        Ok(store.delete(&ids).await?)
+    }
 }
 
-/// Deletes every record that ended before a time; stops at the first error, to be tried again
-/// at the next interval.
-async fn expire_all(store: &Store, before: jiff::Timestamp) -> u64 {
-    let mut expired = 0;
-    loop {
-        match store.expire(before, STEP).await {
-            Ok(0) => return expired,
-            Ok(count) => expired += count,
-            Err(error) => {
-                tracing::warn!(%error, "old records could not be deleted; trying again later");
-                return expired;
-            }
-        }
-        tokio::time::sleep(BREATH).await;
-    }
+/// Why old records stay for now.
+#[derive(Debug, Error)]
+enum RetentionError {
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive cannot be written; nothing is deleted then.
+    #[error("the archive cannot be written: {0}")]
+    Archive(#[from] std::io::Error),
 }

@@ -58,10 +58,15 @@ pub struct Client {
 impl Client {
     /// Connects, and says nothing yet.
     pub fn connect(proxy: SocketAddr) -> Self {
-        let stream = TcpStream::connect(proxy).unwrap();
+        Self::try_connect(proxy).unwrap()
+    }
+
+    /// Connects to a proxy that may be gone.
+    pub fn try_connect(proxy: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(proxy).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream }
+        Some(Self { stream })
     }
 
     /// Where the proxy sees this client.

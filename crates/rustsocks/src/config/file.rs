@@ -125,6 +125,8 @@ section!(Sessions {
     batch_size: i64 = 100,
     batch_interval_ms: i64 = 1000,
     interim_interval_secs: i64 = 5,
+    archive_dir: Option<PathBuf> = None,
+    archive_format: String = "ndjson".into(),
     retention_days: i64 = 90,
     cleanup_interval_hours: i64 = 24,
     memory_max_sessions: i64 = 10_000,

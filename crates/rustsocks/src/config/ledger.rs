@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustsocks_journal::{JournalOptions, WhenFull};
-use rustsocks_storage::RecorderOptions;
+use rustsocks_storage::{Archive, ArchiveFormat, RecorderOptions};
 use secrecy::SecretString;
 
 use super::checks::{DAYS_MAX, HOURS_MAX, Section};
@@ -33,6 +33,7 @@ pub(super) fn ledger(form: &file::Sessions, source: &Source<'_>) -> Result<Ledge
             batch_interval: section.millis("batch_interval_ms", form.batch_interval_ms)?,
             last_tries: LAST_TRIES,
         },
+        archive: archive(form, &section)?,
         keep: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         cleanup_interval: Duration::from_secs(hours * 3600),
     })
@@ -67,6 +68,13 @@ fn journal(
         None => beside,
     };
     Ok(Some(JournalOptions { max_bytes, sync, when_full, ..JournalOptions::new(folder) }))
+}
+
+/// Where retention keeps what it deletes.
+fn archive(form: &file::Sessions, section: &Section<'_>) -> Result<Option<Archive>, Fault> {
+    let formats = [("ndjson", ArchiveFormat::Ndjson), ("csv", ArchiveFormat::Csv)];
+    let format = section.word("archive_format", &form.archive_format, &formats)?;
+    Ok(form.archive_dir.clone().map(|folder| Archive { folder, format }))
 }
 
 fn durability(form: &file::Sessions, section: &Section<'_>) -> Result<Durability, Fault> {

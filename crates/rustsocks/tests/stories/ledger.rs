@@ -109,3 +109,46 @@ fn old_records_are_forgotten_and_running_sessions_never() {
     proxy.restart();
     eventually("the clean-up", || (proxy.records().len() == 1).then_some(()));
 }
+
+#[test]
+fn what_is_deleted_for_its_age_is_in_the_archive_first() {
+    for (format, lines) in [("ndjson", 2), ("csv", 3)] {
+        let mut proxy = proxy(&format!(
+            "[sessions]\nretention_days = 1\narchive_dir = \"archive\"\n\
+             archive_format = \"{format}\"\n"
+        ));
+        some_sessions(&proxy, 3);
+        eventually("the records", || (proxy.records().len() == 3).then_some(()));
+        assert_eq!(proxy.terminate(), Some(0));
+        let age = "UPDATE sessions SET end_time = '2020-01-01T00:00:00.000+00:00', \
+                   close_detail = 'a,\"b' || char(10) || 'c' WHERE rowid <= 2";
+        let database = proxy.folder().join("data/sessions.db");
+        assert!(Process::new("sqlite3").arg(database).arg(age).status().unwrap().success());
+        proxy.restart();
+        eventually("the clean-up", || (proxy.records().len() == 1).then_some(()));
+        let file = proxy.folder().join(format!("archive/sessions-2020-01-01.{format}.zst"));
+        let output = Process::new("zstd").args(["-d", "-c"]).arg(file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("127.0.0.1"), "{text}");
+        if format == "ndjson" {
+            assert_eq!(text.lines().count(), lines, "{text}");
+            for line in text.lines() {
+                let row: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(row["close_detail"], "a,\"b\nc");
+            }
+        } else {
+            let asked =
+                "import csv,sys; print([r['close_detail'] for r in csv.DictReader(sys.stdin)])";
+            let mut python = Process::new("python3")
+                .args(["-c", asked])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            let said = String::from_utf8(python.wait_with_output().unwrap().stdout).unwrap();
+            assert_eq!(said.matches("a,\"b\\nc").count(), 2, "{said}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod bind;
 mod connect;
+mod disks;
 mod endings;
 mod hostile;
 mod interop;

@@ -132,7 +132,7 @@ fn target(book: Book, seed: u64) -> SocketAddr {
 }
 
 fn connect_session(socks: SocketAddr, target: SocketAddr, book: &Book, random: &Random) {
-    let mut client = Client::connect(socks);
+    let Some(mut client) = Client::try_connect(socks) else { return };
     let port = client.source().port();
     let Outcome::Granted(client_granted, _) = ({
         // The proxy may be stopping.
@@ -145,7 +145,7 @@ fn connect_session(socks: SocketAddr, target: SocketAddr, book: &Book, random: &
 }
 
 fn bind_session(socks: SocketAddr, book: &Book, random: &Random) {
-    let mut client = Client::connect(socks);
+    let Some(mut client) = Client::try_connect(socks) else { return };
     let port = client.source().port();
     if !client.greet_or_gone() {
         return;
@@ -182,7 +182,7 @@ fn finish(client: Client, port: u16, book: &Book, random: &Random) {
 
 /// An association whose every datagram is awaited, so that nothing is lost on the way.
 fn udp_session(socks: SocketAddr, echo: SocketAddr, book: &Book, random: &mut Random) {
-    let mut control = Client::connect(socks);
+    let Some(mut control) = Client::try_connect(socks) else { return };
     let port = control.source().port();
     if !control.greet_or_gone() {
         return;

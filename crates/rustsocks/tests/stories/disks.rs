@@ -1,0 +1,191 @@
+//! Disks that fill up, that are read-only, that belong to somebody else; files that are damaged,
+//! and the commands that look after them.
+
+use std::collections::HashSet;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Output};
+
+use rustsocks_proto::Command;
+use rustsocks_testkit::client::{Client, at};
+use rustsocks_testkit::{Proxy, eventually};
+
+use super::{bytes, listener, proxy};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rustsocks");
+
+/// A proxy whose folder `small` is a disk of two megabytes of its own, which it alone sees.
+fn with_a_small_disk(config: &str) -> Proxy {
+    let script = "mkdir small && mount -t tmpfs -o size=2m tmpfs small && exec \"$@\"";
+    let prefix = ["unshare", "--mount", "sh", "-ec", script, "sh"];
+    Proxy::start_under(PROGRAM, config, &prefix)
+}
+
+/// The small disk, from outside.
+fn small(proxy: &Proxy) -> PathBuf {
+    format!("/proc/{}/cwd/small", proxy.pid()).into()
+}
+
+/// Fills the small disk to the last byte.
+fn fill(proxy: &Proxy) {
+    let mut file = std::fs::File::create(small(proxy).join("filling")).unwrap();
+    for size in [65_536, 1024, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+fn empty(proxy: &Proxy) {
+    std::fs::remove_file(small(proxy).join("filling")).unwrap();
+}
+
+fn some_sessions(proxy: &Proxy, count: usize) -> HashSet<u16> {
+    let (target, address) = listener();
+    (0..count)
+        .map(|_| {
+            let mut client =
+                Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+            let (mut peer, _) = target.accept().unwrap();
+            client.send(b"12345");
+            peer.read_exact(&mut [0; 5]).unwrap();
+            client.source().port()
+        })
+        .collect()
+}
+
+#[test]
+fn a_full_disk_for_the_database_the_journal_or_both_loses_nothing_once_there_is_room() {
+    for (database, journal) in [("small", "large"), ("large", "small"), ("small", "small")] {
+        let proxy = with_a_small_disk(&format!(
+            "[sessions]\ndatabase_url = \"sqlite://{database}/sessions.db\"\n\
+             journal_dir = \"{journal}/journal\"\n"
+        ));
+        let mut ports = some_sessions(&proxy, 20);
+        eventually("the first records", || (proxy.records().len() == 20).then_some(()));
+        fill(&proxy);
+        ports.extend(some_sessions(&proxy, 300));
+        eventually("degraded", || {
+            // Each asks the disk for a little more room.
+            ports.extend(some_sessions(&proxy, 5));
+            let health = proxy.get("/health").json();
+            let database_is = database == "large" || health["storage"]["status"] == "degraded";
+            let journal_is = journal == "large" || health["journal"]["status"] == "failed";
+            (database_is && journal_is && health["status"] == "degraded").then_some(())
+        });
+        ports.extend(some_sessions(&proxy, 100));
+        empty(&proxy);
+        eventually("health", || (proxy.get("/health").json()["status"] == "ok").then_some(()));
+        let records = eventually("every record", || {
+            let records = proxy.records();
+            (records.len() >= ports.len()).then_some(records)
+        });
+        assert_eq!(records.len(), ports.len(), "{database} {journal}");
+        assert!(records.iter().all(|record| bytes(record) == (5, 0)));
+        assert_eq!(proxy.metric("rustsocks_records_lost_total"), 0);
+    }
+}
+
+/// The program's answer when it will not start.
+fn refused(prefix: &[&str], folder: &Path) -> String {
+    let text = "[server]\nbind_port = 0\n[sessions]\nstats_api_port = 0\n";
+    std::fs::write(folder.join("rustsocks.toml"), text).unwrap();
+    let mut words = prefix.iter().copied().chain([PROGRAM, "--config", "rustsocks.toml"]);
+    let output =
+        Process::new(words.next().unwrap()).args(words).current_dir(folder).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+#[test]
+fn a_place_where_nothing_can_be_written_is_told_in_one_line() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let script = "mkdir data && mount -t tmpfs -o ro tmpfs data && exec \"$@\"";
+    let text = refused(&["unshare", "--mount", "sh", "-ec", script, "sh"], folder.path());
+    assert!(text.contains("Read-only file system"), "{text}");
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir_all(folder.path().join("data/sessions.db")).unwrap();
+    let text = refused(&[], folder.path());
+    assert!(text.contains("it is a directory"), "{text}");
+    // Root may write anywhere, so somebody else tries; the folder itself he may enter.
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/sessions.db"), "").unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let program = folder.path().join("rustsocks");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let script = format!("exec {} --config rustsocks.toml", program.display());
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", &script];
+    let text = refused(&nobody, folder.path());
+    assert!(text.contains("Permission denied") && text.contains("give this user"), "{text}");
+}
+
+#[test]
+fn a_second_process_on_the_same_file_is_refused_by_name() {
+    let proxy = proxy("");
+    let text = refused(&[], &proxy.folder());
+    assert!(text.contains(&format!("in use by process {}", proxy.pid())), "{text}");
+    some_sessions(&proxy, 3);
+    eventually("the records", || (proxy.records().len() == 3).then_some(()));
+}
+
+#[test]
+fn a_damaged_database_is_moved_aside_told_everywhere_and_service_goes_on() {
+    let mut proxy = proxy("");
+    assert_eq!(proxy.terminate(), Some(0));
+    proxy.write("data/sessions.db", "somebody saved a letter here");
+    proxy.restart();
+    some_sessions(&proxy, 3);
+    eventually("the records", || (proxy.records().len() == 3).then_some(()));
+    let health = proxy.get("/health").json();
+    assert_eq!(health["status"], "degraded");
+    let aside = health["storage"]["quarantined"].as_str().unwrap();
+    let kept = std::fs::read_to_string(proxy.folder().join(aside)).unwrap();
+    assert_eq!(kept, "somebody saved a letter here");
+    let events = proxy.get("/api/telemetry/events?category=storage&severity=error").json();
+    assert!(events[0]["message"].as_str().unwrap().contains("mistyped path"), "{events}");
+    assert_eq!(proxy.terminate(), Some(0));
+    proxy.restart();
+    assert_eq!(proxy.get("/health").json()["status"], "ok");
+    assert_eq!(proxy.records().len(), 3);
+}
+
+fn rustsocks(folder: &Path, words: &[&str]) -> Output {
+    Process::new(PROGRAM).args(words).current_dir(folder).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn the_commands_look_after_a_file_that_a_server_uses() {
+    let mut proxy = proxy("");
+    some_sessions(&proxy, 10);
+    eventually("the records", || (proxy.records().len() == 10).then_some(()));
+    let folder = proxy.folder();
+    let run = |words: &[&str], code: i32, part: &str| {
+        let output = rustsocks(&folder, words);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains(part), "{words:?}: {}", said(&output));
+    };
+    run(&["db", "check"], 0, "closed: 10");
+    run(&["db", "verify"], 0, "bytes sent: 50");
+    run(&["db", "backup", "copy.db"], 0, "copied and verified");
+    run(&["db", "backup", "copy.db"], 4, "exists already");
+    run(&["db", "--database", "copy.db", "verify"], 0, "sessions: 10");
+    run(&["db", "vacuum"], 4, "in use by process");
+    run(&["db", "migrate", "--dry-run"], 0, "nothing to do");
+    run(&["journal", "show"], 0, "version 1");
+    run(&["db", "--database", "missing.db", "check"], 4, "no such file");
+    assert_eq!(proxy.terminate(), Some(0));
+    run(&["db", "vacuum"], 0, "bytes before");
+    run(&["journal", "show"], 0, "0 segments");
+    let wrong = "UPDATE sessions SET bytes_sent = -5 WHERE rowid = 4";
+    let copy = folder.join("copy.db");
+    assert!(Process::new("sqlite3").arg(&copy).arg(wrong).status().unwrap().success());
+    run(&["db", "--database", "copy.db", "verify"], 1, "bytes_sent is negative");
+    std::fs::write(&copy, "SQLite format 3\0 and then nonsense").unwrap();
+    run(&["db", "--database", "copy.db", "check"], 1, "damaged");
+}
