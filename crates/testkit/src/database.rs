@@ -5,12 +5,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -104,6 +105,33 @@ impl DatabaseServer {
         server
     }
 
+    /// Gives the server a certificate for 127.0.0.1, from an authority of its own, at its next
+    /// start.
+    pub fn certify(&self) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap();
+        let issuer = Issuer::from_params(&params, &key);
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let server = server.signed_by(&key, &issuer).unwrap();
+        let folder = self.folder.path();
+        std::fs::write(folder.join("server.pem"), server.pem()).unwrap();
+        let private = folder.join("server.key");
+        std::fs::write(&private, key.serialize_pem()).unwrap();
+        let facts = std::fs::metadata(folder).unwrap();
+        // Root cannot know whether it needs to: it owns what it writes.
+        let _already = chown(&private, Some(facts.uid()), Some(facts.gid()));
+        std::fs::set_permissions(&private, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::write(self.authority(), authority.pem()).unwrap();
+    }
+
+    /// The certificate of the authority that [`DatabaseServer::certify`] makes.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
+    }
+
     /// The account that the server runs under: the servers refuse root.
     fn account(&self) -> &'static str {
         match self.kind {
@@ -169,7 +197,7 @@ impl DatabaseServer {
     pub fn start_again(&self) {
         let folder = self.folder.path().display();
         let port = self.port;
-        let arguments = match self.kind {
+        let mut arguments = match self.kind {
             Kind::MariaDb => vec![
                 "mariadbd".to_owned(),
                 "--no-defaults".to_owned(),
@@ -194,6 +222,19 @@ impl DatabaseServer {
                 "-ctimezone=Asia/Kolkata".to_owned(),
             ],
         };
+        if self.authority().exists() {
+            arguments.extend(match self.kind {
+                Kind::MariaDb => vec![
+                    format!("--ssl-cert={folder}/server.pem"),
+                    format!("--ssl-key={folder}/server.key"),
+                ],
+                Kind::Postgres => vec![
+                    "-cssl=on".to_owned(),
+                    format!("-cssl_cert_file={folder}/server.pem"),
+                    format!("-cssl_key_file={folder}/server.key"),
+                ],
+            });
+        }
         let mut watchdog = self
             .command("sh")
             .args(["-c", WATCHDOG, "watchdog"])

@@ -362,3 +362,37 @@ fn what_is_wrong_with_a_database_is_told_in_one_line_that_names_the_key() {
         assert!(text.contains("newer RustSocks") && text.contains("99"), "{text}");
     }
 }
+
+#[test]
+fn with_an_authority_the_server_must_prove_who_it_is() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::start(kind);
+        let other = DatabaseServer::start(kind);
+        other.certify();
+        server.certify();
+        server.stop();
+        server.start_again();
+        let url = server.url(&server.database());
+        let trusting = |authority: &std::path::Path| {
+            let line = format!("database_ca_file = \"{}\"\n[server]\n", authority.display());
+            config(kind, &url, "a").replace("[server]\n", &line)
+        };
+        let proxy = proxy(&trusting(&server.authority()));
+        let ports = some_sessions(&proxy, 5);
+        recorded(&proxy, &ports);
+        let encrypted = match kind {
+            Kind::MariaDb => server.sql(
+                "",
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'rustsocks'",
+            ),
+            Kind::Postgres => server.sql(
+                "postgres",
+                "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                 WHERE ssl AND usename = 'rustsocks'",
+            ),
+        };
+        assert!(encrypted.parse::<u32>().unwrap() > 0, "{encrypted}");
+        let text = refused(&trusting(&other.authority()));
+        assert!(text.contains("TLS") || text.contains("certificate"), "{text}");
+    }
+}
