@@ -5,6 +5,7 @@
 //! file as an outbox: the same states, in the same groups, one row each.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a benchmark reports there")]
 
 use std::fmt::Write as _;
 use std::time::Duration;

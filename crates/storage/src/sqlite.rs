@@ -102,7 +102,8 @@ pub struct SqliteStore {
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
     statements: save::Statements,
-    lock: Lock,
+    /// Given back when the store is closed.
+    lock: Mutex<Option<Lock>>,
     quarantined: Option<PathBuf>,
 }
 
@@ -179,7 +180,7 @@ impl SqliteStore {
             writer: Mutex::new(Some(writer)),
             readers,
             statements: save::Statements::new(),
-            lock,
+            lock: Mutex::new(Some(lock)),
             quarantined: notices.iter().find_map(|notice| match notice {
                 OpeningNotice::Quarantined { to, .. } => Some(to.clone()),
                 _ => None,
@@ -284,7 +285,9 @@ impl SqliteStore {
             // A failure leaves the write-ahead log, which the next start reads.
             let _log_stays = writer.close().await;
         }
-        self.lock.release();
+        if let Some(lock) = self.lock.lock().await.take() {
+            lock.release();
+        }
     }
 
     async fn connected<'a>(

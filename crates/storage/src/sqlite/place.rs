@@ -82,8 +82,8 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Says that this process stopped in order.
-    pub(super) fn release(&self) {
+    /// Lets go, and says that this process stopped in order.
+    pub(super) fn release(self) {
         // Otherwise the next start checks once more than it needs to.
         let _stays = self.say("");
     }
