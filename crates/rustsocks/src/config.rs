@@ -96,6 +96,7 @@ pub(crate) enum StorageConfig {
 
 /// A SQLite file.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "database"), expect(dead_code, reason = "checked, and then refused"))]
 pub(crate) struct FileConfig {
     pub(crate) path: PathBuf,
     pub(crate) durability: Durability,
@@ -104,6 +105,10 @@ pub(crate) struct FileConfig {
 
 /// A database server, which several nodes may share.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    expect(dead_code, reason = "checked, and then refused")
+)]
 pub(crate) struct DatabaseConfig {
     pub(crate) url: SecretString,
     pub(crate) statement_timeout: Duration,

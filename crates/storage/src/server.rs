@@ -140,7 +140,7 @@ impl ServerStore {
         let mut connection = self.readers.acquire().await?;
         let work = async {
             if N > 1 {
-                connection.execute(self.moment()).await?;
+                connection.execute(self.dialect.moment()).await?;
             }
             let mut answers = [const { Vec::new() }; N];
             for (statement, answer) in statements.into_iter().zip(&mut answers) {
@@ -157,16 +157,6 @@ impl ServerStore {
             connection.close_on_drop();
         }
         answers
-    }
-
-    /// Begins a transaction that sees one moment.
-    fn moment(&self) -> &'static str {
-        match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-        }
     }
 
     pub(crate) async fn save(&self, records: &[Record]) -> Result<(), StoreError> {

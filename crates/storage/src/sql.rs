@@ -150,6 +150,72 @@ impl Dialect {
     }
 }
 
+/// What only servers are asked.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl Dialect {
+    /// The server's clock, in its own words.
+    pub(crate) fn clock(self) -> &'static str {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => "clock_timestamp()",
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => "UTC_TIMESTAMP(3)",
+        }
+    }
+
+    /// How many milliseconds ago a column's time is, by the server's clock.
+    pub(crate) fn age_of(self, column: &str) -> String {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                format!("(EXTRACT(EPOCH FROM clock_timestamp() - {column}) * 1000)::bigint")
+            }
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => format!("TIMESTAMPDIFF(MICROSECOND, {column}, UTC_TIMESTAMP(3)) DIV 1000"),
+        }
+    }
+
+    /// An id column as text.
+    pub(crate) fn id_text(self, column: &str) -> String {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!("{column}::text AS {column}"),
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => column.to_owned(),
+        }
+    }
+
+    /// What becomes of a node's row that is there already when it gives a sign of life.
+    pub(crate) fn heartbeat_tail(self) -> &'static str {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                " ON CONFLICT (node_id) DO UPDATE SET run_id = excluded.run_id, \
+                 version = excluded.version, heartbeat_at = excluded.heartbeat_at, started_at = \
+                 CASE WHEN nodes.run_id = excluded.run_id THEN nodes.started_at \
+                 ELSE excluded.started_at END"
+            }
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => {
+                " ON DUPLICATE KEY UPDATE \
+                 started_at = IF(run_id = VALUES(run_id), started_at, VALUES(started_at)), \
+                 run_id = VALUES(run_id), version = VALUES(version), \
+                 heartbeat_at = VALUES(heartbeat_at)"
+            }
+        }
+    }
+
+    /// Begins a transaction that sees one moment.
+    pub(crate) fn moment(self) -> &'static str {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+        }
+    }
+}
+
 /// What a bound text stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -175,7 +175,14 @@ const WRONG: &[(&str, &str)] = &[
 
 #[test]
 fn each_wrong_file_gets_its_one_line() {
-    for (text, line) in WRONG {
+    let built_for = |text: &str| {
+        let needs = |storage: &str, feature: bool| feature || !text.contains(storage);
+        needs("\"postgres\"", cfg!(feature = "postgres"))
+            && needs("\"mariadb\"", cfg!(feature = "mysql"))
+            && needs("\"mysql\"", cfg!(feature = "mysql"))
+    };
+    // What another build says of those is asked in tests/features.rs.
+    for (text, line) in WRONG.iter().filter(|(text, _)| built_for(text)) {
         assert_eq!(parse(text).unwrap_err(), *line);
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::ServerStore;
 use crate::row::Columns as _;
-use crate::sql::{Dialect, Statement};
+use crate::sql::Statement;
 use crate::store::StoreError;
 
 /// A node that shares the database.
@@ -37,38 +37,6 @@ pub struct CommandRow {
 }
 
 impl ServerStore {
-    /// The server's clock, in its own words.
-    fn clock(&self) -> &'static str {
-        match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => "clock_timestamp()",
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => "UTC_TIMESTAMP(3)",
-        }
-    }
-
-    /// How many milliseconds ago a column's time is, in the server's words.
-    fn age_of(&self, column: &str) -> String {
-        match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => {
-                format!("(EXTRACT(EPOCH FROM clock_timestamp() - {column}) * 1000)::bigint")
-            }
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => format!("TIMESTAMPDIFF(MICROSECOND, {column}, UTC_TIMESTAMP(3)) DIV 1000"),
-        }
-    }
-
-    /// An id column as text.
-    fn id_text(&self, column: &str) -> String {
-        match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => format!("{column}::text AS {column}"),
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => column.to_owned(),
-        }
-    }
-
     fn statement(&self, text: &str) -> Statement {
         Statement::new(self.dialect, text)
     }
@@ -78,7 +46,7 @@ impl ServerStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
-        let (run, age) = (self.id_text("run_id"), self.age_of("heartbeat_at"));
+        let (run, age) = (self.dialect.id_text("run_id"), self.dialect.age_of("heartbeat_at"));
         let text =
             format!("SELECT node_id, {run}, version, {age} AS silent_ms FROM nodes ORDER BY 1");
         let [rows] = self.read([self.statement(&text)]).await?;
@@ -101,27 +69,12 @@ impl ServerStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn heartbeat(&self, node: &str, run: Uuid, version: &str) -> Result<(), StoreError> {
-        let now = self.clock();
+        let now = self.dialect.clock();
         let columns = "node_id, run_id, version, started_at, heartbeat_at";
         let mut sql = self.statement(&format!("INSERT INTO nodes ({columns}) VALUES ("));
         sql.text(node).push(", ").id(run.into()).push(", ").text(version);
         sql.push(&format!(", {now}, {now})"));
-        sql.push(match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres => {
-                " ON CONFLICT (node_id) DO UPDATE SET run_id = excluded.run_id, \
-                 version = excluded.version, heartbeat_at = excluded.heartbeat_at, started_at = \
-                 CASE WHEN nodes.run_id = excluded.run_id THEN nodes.started_at \
-                 ELSE excluded.started_at END"
-            }
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => {
-                " ON DUPLICATE KEY UPDATE \
-                 started_at = IF(run_id = VALUES(run_id), started_at, VALUES(started_at)), \
-                 run_id = VALUES(run_id), version = VALUES(version), \
-                 heartbeat_at = VALUES(heartbeat_at)"
-            }
-        });
+        sql.push(self.dialect.heartbeat_tail());
         self.execute(sql).await.map(drop)
     }
 
@@ -146,7 +99,7 @@ impl ServerStore {
             "SELECT DISTINCT sessions.node_id AS node_id FROM sessions \
              LEFT JOIN nodes ON nodes.node_id = sessions.node_id \
              WHERE status = 'active' AND {} >= ",
-            self.age_of("COALESCE(nodes.heartbeat_at, sessions.updated_at)")
+            self.dialect.age_of("COALESCE(nodes.heartbeat_at, sessions.updated_at)")
         );
         let mut sql = self.statement(&lapsed);
         sql.number(millis(lease));
@@ -173,7 +126,7 @@ impl ServerStore {
         let columns = "command_id, node_id, session_id, detail, created_at";
         let mut sql = self.statement(&format!("INSERT INTO commands ({columns}) VALUES ("));
         sql.id(id.into()).push(", ").text(node).push(", ").id(session).push(", ").text(detail);
-        sql.push(&format!(", {})", self.clock()));
+        sql.push(&format!(", {})", self.dialect.clock()));
         self.execute(sql).await?;
         Ok(id)
     }
@@ -183,7 +136,8 @@ impl ServerStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn commands_for(&self, node: &str) -> Result<Vec<CommandRow>, StoreError> {
-        let (command, session) = (self.id_text("command_id"), self.id_text("session_id"));
+        let (command, session) =
+            (self.dialect.id_text("command_id"), self.dialect.id_text("session_id"));
         let mut sql = self.statement(&format!("SELECT {command}, {session}, detail FROM commands"));
         sql.push(" WHERE answered_at IS NULL AND node_id = ").text(node);
         sql.push(" ORDER BY commands.command_id LIMIT 1000");
@@ -207,7 +161,7 @@ impl ServerStore {
     pub async fn answer(&self, command: &str, answer: &str) -> Result<(), StoreError> {
         let Ok(command) = Uuid::try_parse(command) else { return Ok(()) };
         let mut sql = self.statement("UPDATE commands SET answer = ");
-        sql.text(answer).push(&format!(", answered_at = {}", self.clock()));
+        sql.text(answer).push(&format!(", answered_at = {}", self.dialect.clock()));
         sql.push(" WHERE command_id = ").id(command.into());
         self.execute(sql).await.map(drop)
     }
@@ -228,7 +182,7 @@ impl ServerStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn forget_commands(&self) -> Result<(), StoreError> {
-        let age = self.age_of("created_at");
+        let age = self.dialect.age_of("created_at");
         let sql = self.statement(&format!("DELETE FROM commands WHERE {age} > 86400000"));
         self.execute(sql).await.map(drop)
     }
