@@ -80,7 +80,9 @@ fn journal(folder: &TempDir, sync: bool) -> Duration {
     let table = table();
     let options = JournalOptions { sync, ..JournalOptions::new(folder.path().join("journal")) };
     let journal = Journal::open(options, table.clone(), |_| {}).unwrap();
-    measure(&table, || settle(&table, Some(&journal)))
+    let cost = measure(&table, || settle(&table, Some(&journal)));
+    assert!(journal.close());
+    cost
 }
 
 fn sqlite(runtime: &Runtime, folder: &TempDir, synchronous: SqliteSynchronous) -> Duration {
