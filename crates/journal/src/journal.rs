@@ -13,7 +13,8 @@ use crate::disk::{Disk, LocalDisk};
 use crate::folder::{self, FolderLock, JournalError, SegmentFile};
 use crate::replay;
 use crate::segments::Segments;
-use crate::writer::{Syncer, Writer};
+use crate::sync::Syncer;
+use crate::writer::Writer;
 
 /// What happens to accounting when the journal is full or its disk is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

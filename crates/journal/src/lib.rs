@@ -14,6 +14,7 @@ mod frame;
 pub mod journal;
 pub mod replay;
 mod segments;
+mod sync;
 mod writer;
 
 pub use folder::{JournalError, SegmentFile, list};

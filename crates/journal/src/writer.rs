@@ -1,9 +1,9 @@
-//! The two threads of the journal: one appends, the other makes what was appended survive a
-//! power loss. A slow disk holds up the second one, never the first.
+//! The thread that appends. Making what was appended survive a power loss is another one's work
+//! (`sync`), so that a slow disk never holds up this one.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustsocks_sessions::{Jotting, Record, Session};
@@ -18,9 +18,6 @@ use crate::segments::Segment;
 
 /// The pause between two groups. A state that comes into a quiet journal is written at once.
 const LINGER: Duration = Duration::from_millis(2);
-
-/// The pause after a sync; what comes in meanwhile shares the next one.
-const SYNC_SPACING: Duration = Duration::from_millis(50);
 
 /// How often counters alone are synced.
 const SYNC_COUNTERS: Duration = Duration::from_secs(1);
@@ -84,6 +81,9 @@ impl Writer {
     }
 
     pub(crate) fn run(mut self) {
+        // On a machine whose cores are all busy this thread is what the promise of 50 ms hangs
+        // on, and it needs little. Only root may ask for it.
+        let _refused = rustix::process::setpriority_process(None, -10);
         let inner = Arc::clone(&self.inner);
         let outbox = inner.table.outbox();
         loop {
@@ -438,92 +438,4 @@ fn put_state(buffer: &mut Vec<u8>, number: u64, jotting: &Jotting) -> (Record, b
 fn put_alive(buffer: &mut Vec<u8>, inner: &Inner) {
     let now = inner.table.clock().now().wall;
     frame::put(buffer, &Frame::Alive(now.as_microsecond()));
-}
-
-/// What waits to be synced.
-#[derive(Debug, Default)]
-pub(crate) struct Syncer {
-    asked: Mutex<Asked>,
-    wake: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Asked {
-    media: Vec<(u64, Arc<dyn Medium>)>,
-    stop: bool,
-    failed: bool,
-}
-
-impl Syncer {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ask(&self, number: u64, medium: &Arc<dyn Medium>) {
-        let mut asked = self.lock();
-        let is_first = asked.media.is_empty();
-        if asked.media.last().is_none_or(|(last, _)| *last != number) {
-            asked.media.push((number, Arc::clone(medium)));
-        }
-        drop(asked);
-        if is_first {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Ends the syncing thread, if this is so.
-    pub(crate) fn stop_when(&self, so: bool) {
-        if so {
-            self.lock().stop = true;
-            self.wake.notify_one();
-        }
-    }
-
-    /// Whether a sync failed since the last call.
-    fn take_failure(&self) -> bool {
-        std::mem::take(&mut self.lock().failed)
-    }
-
-    /// The syncing thread.
-    pub(crate) fn run(&self, inner: &Inner) {
-        loop {
-            let mut asked = self.lock();
-            while asked.media.is_empty() && !asked.stop {
-                asked = self.wake.wait(asked).unwrap_or_else(PoisonError::into_inner);
-            }
-            let media = std::mem::take(&mut asked.media);
-            let stop = asked.stop;
-            drop(asked);
-            for (number, medium) in media {
-                self.sync(inner, number, &*medium);
-            }
-            if stop {
-                return;
-            }
-            std::thread::sleep(SYNC_SPACING);
-        }
-    }
-
-    fn sync(&self, inner: &Inner, number: u64, medium: &dyn Medium) {
-        let is_new = inner.segments().get(number).is_some_and(|segment| !segment.complete);
-        let synced = medium.sync().and_then(|()| match is_new {
-            true => inner.options.disk.sync_folder(&inner.options.folder),
-            false => Ok(()),
-        });
-        match synced {
-            Ok(()) if is_new => {
-                if let Some(segment) = inner.segments().get(number) {
-                    segment.complete = true;
-                }
-                // What came before it may now be deleted.
-                inner.table.outbox().rouse_writer();
-            }
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(%error, "the journal cannot be synced");
-                self.lock().failed = true;
-                inner.table.outbox().rouse_writer();
-            }
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! `rustsocks db …`: what an operator does to a SQLite file by hand.
+//! `rustsocks db …`: what an operator does to the ledger by hand. A SQLite file is looked after in
+//! every way; a database server is looked at, and has tools of its own for the rest.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,9 +10,10 @@ use rustsocks_sessions::Clock;
 use rustsocks_storage::StoreError;
 use rustsocks_storage::sqlite::schema::Schema;
 use rustsocks_storage::sqlite::upkeep;
+use rustsocks_storage::verify::Sums;
 
 use crate::cli::{complain, load, say};
-use crate::config::{Durability, FileConfig, StorageConfig};
+use crate::config::{DatabaseConfig, Durability, FileConfig, StorageConfig};
 use crate::storage::sqlite::options;
 
 /// A problem was found.
@@ -30,19 +32,20 @@ pub(crate) struct Db {
 
 #[derive(Debug, Subcommand)]
 enum DbCommand {
-    /// Look through the file, every index entry too; exits with 0 (sound) or 1. A server may run.
+    /// Look through the file, every index entry too, or ask the database server; exits with 0
+    /// (sound) or 1. RustSocks may run.
     Check,
-    /// Copy the file to a new one, and verify the copy. A server may run.
+    /// Copy the file to a new one, and verify the copy. RustSocks may run.
     Backup {
         /// The new file.
         file: PathBuf,
     },
-    /// Recompute every row; exits with 0, or 1 and the first row that contradicts itself. A
-    /// server may run.
+    /// Recompute every row; exits with 0, or 1 and the first row that contradicts itself.
+    /// RustSocks may run.
     Verify,
-    /// Pack the file. No server may run.
+    /// Pack the file. RustSocks may not run.
     Vacuum,
-    /// Bring the schema up to date, after a snapshot. No server may run.
+    /// Bring the schema up to date, after a snapshot. RustSocks may not run.
     Migrate {
         /// Only tell what would be done.
         #[arg(long)]
@@ -57,39 +60,63 @@ pub(crate) fn run(db: Db, config: Option<&std::path::Path>) -> ExitCode {
         None => match load(config).map(|config| config.ledger.map(|ledger| ledger.storage)) {
             Err(code) => return code,
             Ok(Some(StorageConfig::Sqlite(file))) => file,
-            Ok(_) => {
-                return complain(
-                    &"db commands speak SQLite; for a database server use its own tools",
-                );
+            Ok(Some(StorageConfig::Server(server))) => {
+                return finish(on_server(&server, &db.command));
             }
+            Ok(_) => return complain(&"this configuration has no database"),
         },
     };
+    finish(on_file(&file, db.command))
+}
+
+/// Runs a command to its end and says what it says.
+fn finish(work: impl Future<Output = Outcome>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error),
     };
-    let done = runtime.block_on(async {
-        match db.command {
-            DbCommand::Check => check(&file).await,
-            DbCommand::Backup { file: to } => {
-                upkeep::backup(&file.path, &to).await?;
-                Ok((format!("{}: copied and verified\n", to.display()), ExitCode::SUCCESS))
-            }
-            DbCommand::Verify => verify(&file).await,
-            DbCommand::Vacuum => {
-                let (before, after) = upkeep::vacuum(&file.path).await?;
-                let path = file.path.display();
-                Ok((format!("{path}: {before} bytes before, {after} after\n"), ExitCode::SUCCESS))
-            }
-            DbCommand::Migrate { dry_run } => migrate(&file, dry_run).await,
-        }
-    });
-    match done {
+    match runtime.block_on(work) {
         Ok((text, code)) => say(&text, code),
         Err(error) => {
             complain(&error);
             ExitCode::from(FAILED)
         }
+    }
+}
+
+async fn on_server(server: &DatabaseConfig, command: &DbCommand) -> Outcome {
+    let store = match command {
+        DbCommand::Check | DbCommand::Verify => crate::storage::server::open(server, false).await?,
+        _ => {
+            let problem = "that is for SQLite files; use the database server's own tools".into();
+            return Err(StoreError::Server { problem });
+        }
+    };
+    let outcome = match command {
+        DbCommand::Verify => Ok(shown_sums(&rustsocks_storage::verify::verify(&store).await?)),
+        _ => {
+            let (engine, sessions) = (store.engine(), store.count().await?);
+            Ok((format!("{engine}: answers\nsessions: {sessions}\n"), ExitCode::SUCCESS))
+        }
+    };
+    store.close().await;
+    outcome
+}
+
+async fn on_file(file: &FileConfig, command: DbCommand) -> Outcome {
+    match command {
+        DbCommand::Check => check(file).await,
+        DbCommand::Backup { file: to } => {
+            upkeep::backup(&file.path, &to).await?;
+            Ok((format!("{}: copied and verified\n", to.display()), ExitCode::SUCCESS))
+        }
+        DbCommand::Verify => Ok(shown_sums(&upkeep::verify(&file.path).await?)),
+        DbCommand::Vacuum => {
+            let (before, after) = upkeep::vacuum(&file.path).await?;
+            let path = file.path.display();
+            Ok((format!("{path}: {before} bytes before, {after} after\n"), ExitCode::SUCCESS))
+        }
+        DbCommand::Migrate { dry_run } => migrate(file, dry_run).await,
     }
 }
 
@@ -120,8 +147,7 @@ async fn check(file: &FileConfig) -> Outcome {
     Ok((text, ExitCode::SUCCESS))
 }
 
-async fn verify(file: &FileConfig) -> Outcome {
-    let sums = upkeep::verify(&file.path).await?;
+fn shown_sums(sums: &Sums) -> (String, ExitCode) {
     let mut text = format!("sessions: {}\n", sums.sessions);
     for (status, count) in &sums.by_status {
         let _in_memory = writeln!(text, "{status}: {count}");
@@ -131,16 +157,16 @@ async fn verify(file: &FileConfig) -> Outcome {
         "bytes sent: {}\nbytes received: {}\npackets sent: {}\npackets received: {}",
         sums.bytes_sent, sums.bytes_received, sums.packets_sent, sums.packets_received
     );
-    let Some(first) = sums.first_wrong else {
+    let Some(first) = &sums.first_wrong else {
         text.push_str("every row agrees with itself\n");
-        return Ok((text, ExitCode::SUCCESS));
+        return (text, ExitCode::SUCCESS);
     };
     let _in_memory = writeln!(
         text,
         "rows that contradict themselves: {}; the first is session {}: {}",
         sums.wrong, first.session_id, first.problem
     );
-    Ok((text, ExitCode::from(FOUND)))
+    (text, ExitCode::from(FOUND))
 }
 
 async fn migrate(file: &FileConfig, dry_run: bool) -> Outcome {

@@ -19,7 +19,7 @@ pub(crate) async fn open(
             Ok(Store::Memory(MemoryStore::new(*max_sessions)))
         }
         StorageConfig::Sqlite(config) => sqlite::open(config, events, now).await,
-        StorageConfig::Server(config) => server::open(config).await,
+        StorageConfig::Server(config) => server::open(config, true).await,
     }
 }
 
@@ -78,15 +78,17 @@ mod sqlite {
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-mod server {
+pub(crate) mod server {
     use rustsocks_storage::{ServerOptions, ServerStore, Store, StoreError};
 
     use crate::config::DatabaseConfig;
 
-    pub(super) async fn open(config: &DatabaseConfig) -> Result<Store, StoreError> {
+    /// Connects; changes the schema only where that is asked for.
+    pub(crate) async fn open(config: &DatabaseConfig, migrate: bool) -> Result<Store, StoreError> {
         let options = ServerOptions {
             url: config.url.clone(),
             statement_timeout: config.statement_timeout,
+            migrate,
             migration_lock: config.migration_lock,
         };
         Ok(Store::Server(Box::new(ServerStore::open(options).await?)))
@@ -94,12 +96,15 @@ mod server {
 }
 
 #[cfg(not(any(feature = "mysql", feature = "postgres")))]
-mod server {
+pub(crate) mod server {
     use rustsocks_storage::{Store, StoreError};
 
     use crate::config::DatabaseConfig;
 
-    pub(super) async fn open(_config: &DatabaseConfig) -> Result<Store, StoreError> {
+    pub(crate) async fn open(
+        _config: &DatabaseConfig,
+        _migrate: bool,
+    ) -> Result<Store, StoreError> {
         let problem = "this program was built without database servers".to_owned();
         Err(StoreError::Server { problem })
     }

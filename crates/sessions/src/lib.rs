@@ -39,6 +39,7 @@ pub mod id;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod outbox;
+pub mod place;
 pub mod record;
 pub mod session;
 pub mod table;
@@ -49,10 +50,9 @@ pub use clock::{Clock, Moment};
 pub use ending::{CloseReason, Ending, Status};
 pub use id::SessionId;
 pub use outbox::{Jotting, Outbox};
+pub use place::JournalPlace;
 pub use record::Record;
-pub use session::{
-    AclOutcome, Identity, JournalPlace, OpenSession, Opening, Session, StopWatch, UserName, Wire,
-};
+pub use session::{AclOutcome, Identity, OpenSession, Opening, Session, StopWatch, UserName, Wire};
 pub use table::{Rules, Table};
 pub use tally::Tally;
 pub use traffic::{Lane, Traffic};

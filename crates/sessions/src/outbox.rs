@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::session::{Session, lanes};
+use crate::place::lanes;
+use crate::session::Session;
 
 /// One queue of sessions.
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::clock::Moment;
 use crate::ending::{CloseReason, Ending, Relayed, Status};
 use crate::id::SessionId;
+use crate::place::JournalPlace;
 use crate::record::Record;
 use crate::table::Shared;
 use crate::tally::UserTally;
@@ -124,7 +125,7 @@ pub struct Session {
     stop: Stop,
     relaying: AtomicBool,
     half_closed: AtomicBool,
-    /// The lanes of the outbox in which it waits; see [`lanes`].
+    /// The lanes of the outbox in which it waits; see [`crate::place::lanes`].
     lanes: AtomicU8,
     /// Where the journal has it; see [`JournalPlace`].
     journal: JournalPlace,
@@ -138,68 +139,6 @@ pub struct Session {
     /// Packets of the last state that was queued, and when, in milliseconds since the start.
     noted_packets: AtomicU64,
     noted_at: AtomicU64,
-}
-
-/// Bits that say in which lanes of the outbox a session waits.
-pub(crate) mod lanes {
-    /// Waits for the journal.
-    pub(crate) const JOURNAL: u8 = 1;
-    /// The journal is to pass it on to the store.
-    pub(crate) const FOR_STORE: u8 = 2;
-    /// Waits for the store.
-    pub(crate) const STORE: u8 = 4;
-}
-
-/// Where the journal has a session. Written by the journal's thread; `final_in` also by whoever
-/// settles the session.
-#[derive(Debug, Default)]
-pub struct JournalPlace {
-    /// The segment with the final state; 0 for none, [`JournalPlace::SETTLED`] once the store
-    /// has it.
-    final_in: AtomicU64,
-    /// The segment that holds a whole state of it, and in the lowest bit whether that state
-    /// knows the outgoing side.
-    whole_in: AtomicU64,
-    /// Bytes of both directions when it was last written.
-    bytes: AtomicU64,
-}
-
-impl JournalPlace {
-    const SETTLED: u64 = u64::MAX;
-
-    /// Whether the store has the final state already.
-    pub fn is_settled(&self) -> bool {
-        self.final_in.load(Ordering::Acquire) == Self::SETTLED
-    }
-
-    /// The segment that has the final state, while the store does not have it.
-    pub fn finished_in(&self) -> Option<u64> {
-        let segment = self.final_in.load(Ordering::Acquire);
-        (segment != 0 && segment != Self::SETTLED).then_some(segment)
-    }
-
-    /// Notes that a segment has the final state; false if the store was faster.
-    pub fn finish(&self, segment: u64) -> bool {
-        let was = self.final_in.compare_exchange(0, segment, Ordering::AcqRel, Ordering::Acquire);
-        was.is_ok()
-    }
-
-    /// Notes that the store has the final state; gives the segment that has it too.
-    fn settle(&self) -> Option<u64> {
-        let segment = self.final_in.swap(Self::SETTLED, Ordering::AcqRel);
-        (segment != 0 && segment != Self::SETTLED).then_some(segment)
-    }
-
-    /// Whether a segment holds a whole state of the session, as far as it came.
-    pub fn is_whole_in(&self, segment: u64, wired: bool) -> bool {
-        let whole_in = self.whole_in.load(Ordering::Relaxed);
-        whole_in >> 1 == segment && (whole_in & 1 == 1 || !wired)
-    }
-
-    /// Notes that a segment holds a whole state of the session.
-    pub fn set_whole_in(&self, segment: u64, wired: bool) {
-        self.whole_in.store(segment << 1 | u64::from(wired), Ordering::Relaxed);
-    }
 }
 
 /// Somebody else's wish that the session should end.
@@ -397,9 +336,7 @@ impl Session {
     /// sweep knows.
     fn outgrew_journal(&self) -> bool {
         let bytes = self.traffic.sent.bytes() + self.traffic.received.bytes();
-        let moved = bytes != self.journal.bytes.swap(bytes, Ordering::Relaxed);
-        let whole_in = self.journal.whole_in.load(Ordering::Relaxed);
-        moved || (whole_in & 1 == 0 && self.wire.get().is_some())
+        self.journal.was_outgrown(bytes, self.wire.get().is_some())
     }
 
     /// The session's state now, as its record.

@@ -29,6 +29,7 @@ pub mod store;
 pub mod time;
 #[cfg(feature = "sql")]
 mod values;
+pub mod verify;
 
 pub use archive::{Archive, ArchiveFormat};
 #[cfg(any(feature = "mysql", feature = "postgres"))]

@@ -38,6 +38,8 @@ pub struct ServerOptions {
     pub url: SecretString,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+    /// Whether the schema is brought up to date; without, nothing is changed.
+    pub migrate: bool,
     /// Whether migrations take an advisory lock; not every compatible server has one.
     pub migration_lock: bool,
 }
@@ -74,7 +76,9 @@ impl ServerStore {
         let mut writer = open::connect(&connect).await?;
         let (engine, greeting) = open::meet(&mut writer, dialect, limit).await?;
         greet(&mut writer, &greeting).await?;
-        open::migrate(&mut writer, dialect, options.migration_lock).await?;
+        if options.migrate {
+            open::migrate(&mut writer, dialect, options.migration_lock).await?;
+        }
         let words = greeting.clone();
         let readers = AnyPoolOptions::new()
             .max_connections(READERS)

@@ -2,10 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command as Process, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use rustsocks_proto::Command;
 use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::{Proxy, eventually};
+use tokio::time::Instant;
 
 use super::{listener, proxy};
 
@@ -151,4 +154,106 @@ fn what_is_deleted_for_its_age_is_in_the_archive_first() {
             assert_eq!(said.matches("a,\"b\\nc").count(), 2, "{said}");
         }
     }
+}
+
+/// Memory that a process holds, in bytes.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Sessions one after another until told to stop; how long each took.
+fn rush(proxy: std::net::SocketAddr, port: u16, stop: &AtomicBool) -> Vec<Duration> {
+    let mut took = Vec::new();
+    while !stop.load(Relaxed) {
+        let began = Instant::now();
+        let address = ([127, 0, 0, 1], port).into();
+        let mut client = Client::socks5(proxy, Command::Connect, &at(address)).granted();
+        client.send(b"12345");
+        client.stream.read_exact(&mut [0; 3]).unwrap();
+        client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(client.stream.read(&mut [0; 1]).unwrap(), 0);
+        took.push(began.elapsed());
+    }
+    took
+}
+
+/// Runs [`rush`] on some threads for a while.
+fn rush_for(proxy: &Proxy, port: u16, time: Duration) -> Vec<Duration> {
+    let stop = AtomicBool::new(false);
+    let socks = proxy.socks();
+    std::thread::scope(|scope| {
+        let rushing: Vec<_> = (0..4).map(|_| scope.spawn(|| rush(socks, port, &stop))).collect();
+        std::thread::park_timeout(time);
+        stop.store(true, Relaxed);
+        rushing.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// `RUSTSOCKS_OUTAGE_SECS=60 cargo test --release -p rustsocks --test stories an_outage -- --nocapture`
+/// prints what docs/manual/durability.md says.
+#[test]
+fn an_outage_holds_nobody_up_and_memory_stays_bounded() {
+    let secs = std::env::var("RUSTSOCKS_OUTAGE_SECS").map_or(2, |text| text.parse().unwrap());
+    let outage = Duration::from_secs(secs);
+    let (target, address) = listener();
+    std::thread::spawn(move || {
+        for mut stream in target.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let _cut = stream.read_exact(&mut [0; 5]);
+                let _cut = stream.write_all(b"123");
+                let _cut = stream.read(&mut [0; 1]);
+            });
+        }
+    });
+    let proxy = proxy("");
+    let normal = rush_for(&proxy, address.port(), outage.max(Duration::from_secs(2)) / 2);
+    eventually("the first records", || {
+        (proxy.metric("rustsocks_outbox_unsaved") == 0).then_some(())
+    });
+    let before = resident(proxy.pid());
+    let mut holder = Process::new("sqlite3")
+        .arg(proxy.folder().join("data/sessions.db"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let words = b".timeout 10000\nBEGIN EXCLUSIVE; SELECT 'held';\n";
+    holder.stdin.as_mut().unwrap().write_all(words).unwrap();
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let during = rush_for(&proxy, address.port(), outage);
+    let grown = resident(proxy.pid()).saturating_sub(before);
+    let health = proxy.get("/health").json();
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    let released = Instant::now();
+    eventually("everything saved", || {
+        (proxy.metric("rustsocks_outbox_unsaved") == 0).then_some(())
+    });
+    let drained = released.elapsed();
+    let p99 = |took: &[Duration]| {
+        let mut sorted = took.to_vec();
+        sorted.sort_unstable();
+        sorted[sorted.len() * 99 / 100]
+    };
+    println!(
+        "outage {outage:?}: {} sessions before it, p99 {:?}; {} during it, p99 {:?}; memory grew \
+         by {} KiB; journal {}; drained in {drained:?}",
+        normal.len(),
+        p99(&normal),
+        during.len(),
+        p99(&during),
+        grown / 1024,
+        health["journal"]
+    );
+    assert_eq!(health["storage"]["status"], "degraded");
+    assert!(grown < 100 << 20, "memory grew by {grown} bytes");
+    let count = "SELECT count(*), count(DISTINCT session_id), sum(bytes_sent), \
+                 sum(bytes_received) FROM sessions WHERE status = 'closed'";
+    let database = proxy.folder().join("data/sessions.db");
+    let output = Process::new("sqlite3").arg(database).arg(count).output().unwrap();
+    let all = normal.len() + during.len();
+    let wanted = format!("{all}|{all}|{}|{}\n", 5 * all, 3 * all);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), wanted);
 }

@@ -396,3 +396,31 @@ fn with_an_authority_the_server_must_prove_who_it_is() {
         assert!(text.contains("TLS") || text.contains("certificate"), "{text}");
     }
 }
+
+#[test]
+fn the_ledger_on_a_server_is_looked_at_and_recomputed() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::shared(kind);
+        let database = server.database();
+        let proxy = proxy(&config(kind, &server.url(&database), "a"));
+        let ports = some_sessions(&proxy, 5);
+        recorded(&proxy, &ports);
+        let run = |words: &[&str], code: i32, part: &str| {
+            let output = Process::new(env!("CARGO_BIN_EXE_rustsocks"))
+                .args(["--config", "rustsocks.toml", "db"])
+                .args(words)
+                .current_dir(proxy.folder())
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8(said).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            assert!(said.contains(part), "{said}");
+        };
+        run(&["check"], 0, "sessions: 5");
+        run(&["verify"], 0, "bytes sent: 25");
+        run(&["vacuum"], 4, "own tools");
+        server.sql(&database, "UPDATE sessions SET duration_ms = 99000000");
+        run(&["verify"], 1, "rows that contradict themselves: 5");
+    }
+}

@@ -147,6 +147,8 @@ struct Sums {
     byte_differences: u64,
     wrong_endings: u64,
     oldest_counters: Duration,
+    /// The longest time before a kill of an end that the ledger does not have.
+    latest: Duration,
 }
 
 impl fmt::Display for Sums {
@@ -161,7 +163,8 @@ impl fmt::Display for Sums {
         writeln!(f, "doubled                                   {}", self.doubled)?;
         writeln!(f, "byte differences                          {}", self.byte_differences)?;
         writeln!(f, "wrong endings                             {}", self.wrong_endings)?;
-        write!(f, "oldest counters of an open session        {:?}", self.oldest_counters)
+        writeln!(f, "oldest counters of an open session        {:?}", self.oldest_counters)?;
+        write!(f, "earliest end without a final record       {:?} before the kill", self.latest)
     }
 }
 
@@ -205,6 +208,9 @@ impl Sums {
         let (sent, received) = (number("bytes_sent"), number("bytes_received"));
         let crashed = record["close_reason"] == "server_crash";
         let end = record["end_time"].as_str().unwrap_or("9");
+        if let Some((at, ..)) = seen.ended.filter(|_| crashed) {
+            self.latest = self.latest.max(kill.at.saturating_sub(at));
+        }
         if (is_ended && record["status"] != "closed")
             || end > kill.wall.as_str()
             || end < record["start_time"].as_str().unwrap()
@@ -296,7 +302,7 @@ fn round(proxy: &mut Proxy, book: &Arc<Book>, random: &mut Random, sums: &mut Su
     book.stop.store(false, Relaxed);
     let lock = (random.below(4) == 0).then(|| Lock::take(proxy));
     let socks = proxy.socks();
-    let load: Vec<_> = (0..10_u64)
+    let load: Vec<_> = (0..8_u64)
         .map(|number| {
             let (book, seed) = (Arc::clone(book), random.below(u64::MAX) | 1);
             std::thread::spawn(move || {

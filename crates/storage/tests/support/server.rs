@@ -16,6 +16,7 @@ pub(crate) async fn server_store(url: String) -> Result<Store, StoreError> {
     let options = ServerOptions {
         url: url.into(),
         statement_timeout: Duration::from_secs(10),
+        migrate: true,
         migration_lock: true,
     };
     let store = ServerStore::open(options).await?;
