@@ -81,9 +81,6 @@ impl Writer {
     }
 
     pub(crate) fn run(mut self) {
-        // On a machine whose cores are all busy this thread is what the promise of 50 ms hangs
-        // on, and it needs little. Only root may ask for it.
-        let _refused = rustix::process::setpriority_process(None, -10);
         let inner = Arc::clone(&self.inner);
         let outbox = inner.table.outbox();
         loop {

@@ -246,7 +246,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             let (crashed, report) = replay.finish();
             self.save_all(&crashed, stop).await?;
             journal.forget_older(&done);
-            if report != rustsocks_journal::Report::default() {
+            if report.ended + report.crashed + report.skipped > 0 {
                 (self.notice)(StoreNotice::Replayed(report));
             }
         }

@@ -57,6 +57,7 @@ promises! {
     saving_again_changes_nothing
     a_final_record_stays_final
     an_older_state_never_replaces_a_newer_one
+    an_end_replaces_a_state_that_was_read_a_moment_after_it
     a_session_taken_for_crashed_that_went_on_is_put_right
     a_batch_may_hold_a_session_more_than_once
     what_is_old_is_listed_before_it_is_deleted
@@ -104,6 +105,17 @@ async fn an_older_state_never_replaces_a_newer_one(store: Store) {
     store.save(std::slice::from_ref(&last)).await.unwrap();
     store.save(std::slice::from_ref(&newer)).await.unwrap();
     assert_eq!(store.find(id(1)).await.unwrap(), Some(last));
+}
+
+async fn an_end_replaces_a_state_that_was_read_a_moment_after_it(store: Store) {
+    let last = ended(1, 5000);
+    store.save(&[Record { updated_at: at(5003), ..active(1) }]).await.unwrap();
+    store.save(std::slice::from_ref(&last)).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(last));
+    let last = ended(2, 5000);
+    let late = Record { updated_at: at(5003), ..active(2) };
+    store.save(&[late.clone(), last.clone(), late]).await.unwrap();
+    assert_eq!(store.find(id(2)).await.unwrap(), Some(last));
 }
 
 async fn a_session_taken_for_crashed_that_went_on_is_put_right(store: Store) {

@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustsocks_proto::Command;
 use rustsocks_testkit::client::{Client, at};
@@ -150,6 +151,8 @@ const FINE: u8 = 0;
 const STALLED: u8 = 1;
 /// Connections are reset, new ones too.
 const CUT: u8 = 2;
+/// Each piece arrives late.
+const SLOW: u8 = 3;
 
 impl Network {
     fn to(port: u16) -> Self {
@@ -162,7 +165,7 @@ impl Network {
 
     fn set(&self, fault: u8) {
         self.fault.store(fault, SeqCst);
-        if fault != STALLED {
+        if fault != STALLED && fault != SLOW {
             // A network that comes back does not bring its old connections back.
             for stream in self.open.lock().unwrap().drain(..) {
                 // The carrying threads hold it too, and let go of it then.
@@ -185,8 +188,11 @@ fn carry(listener: &TcpListener, port: u16, fault: &Arc<AtomicU8>, open: &Mutex<
             std::thread::spawn(move || {
                 let mut buffer = [0; 16_384];
                 while let Ok(count @ 1..) = from.read(&mut buffer) {
+                    if fault.load(SeqCst) == SLOW {
+                        std::thread::park_timeout(Duration::from_millis(60));
+                    }
                     while fault.load(SeqCst) == STALLED {
-                        std::thread::park_timeout(std::time::Duration::from_millis(5));
+                        std::thread::park_timeout(Duration::from_millis(5));
                     }
                     if to.write_all(&buffer[..count]).is_err() {
                         break;
@@ -200,18 +206,20 @@ fn carry(listener: &TcpListener, port: u16, fault: &Arc<AtomicU8>, open: &Mutex<
 }
 
 #[test]
-fn a_network_that_stalls_or_is_cut_costs_no_record() {
+fn a_network_that_stalls_is_cut_or_is_slow_costs_no_record() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let server = DatabaseServer::shared(kind);
         let network = Network::to(server.port());
-        for fault in [STALLED, CUT] {
+        for fault in [STALLED, CUT, SLOW] {
             let database = server.database();
             let url = server.url_behind(network.at.port(), &database);
             let proxy = proxy(&config(kind, &url, "a"));
             let mut ports = some_sessions(&proxy, 20);
             network.set(fault);
             ports.extend(some_sessions(&proxy, 40));
-            degraded(&proxy);
+            if fault != SLOW {
+                degraded(&proxy);
+            }
             ports.extend(some_sessions(&proxy, 40));
             network.set(FINE);
             ports.extend(some_sessions(&proxy, 20));

@@ -1,5 +1,6 @@
 -- A row that is final stays, but for one that somebody else took for crashed while it went on.
--- An older state never replaces a newer one.
+-- An older state never replaces a newer one, but an end replaces any state that has none: whoever
+-- read that state may have read the clock a moment after the session had ended.
 ON CONFLICT(session_id) DO UPDATE SET
     user = excluded.user,
     end_time = excluded.end_time,
@@ -21,5 +22,6 @@ ON CONFLICT(session_id) DO UPDATE SET
     connect_ms = excluded.connect_ms,
     close_detail = excluded.close_detail,
     updated_at = excluded.updated_at
-WHERE (sessions.end_time IS NULL AND excluded.updated_at >= sessions.updated_at)
+WHERE (sessions.end_time IS NULL
+        AND (excluded.end_time IS NOT NULL OR excluded.updated_at >= sessions.updated_at))
     OR (sessions.close_reason = 'server_crash' AND excluded.updated_at > sessions.updated_at)

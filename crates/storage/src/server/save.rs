@@ -63,7 +63,10 @@ fn newest(records: &[Record]) -> Vec<&Record> {
     let mut newest: HashMap<_, &Record> = HashMap::with_capacity(records.len());
     for record in records {
         let known = newest.entry(record.session_id).or_insert(record);
-        if known.end_time.is_none() || record.updated_at > known.updated_at {
+        // An end replaces any state without one; see save_tail.sql.
+        if known.end_time.is_none()
+            || (record.end_time.is_some() && record.updated_at > known.updated_at)
+        {
             *known = record;
         }
     }
