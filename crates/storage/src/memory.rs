@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
+use rustsocks_sessions::{Record, SessionId, Status};
 
 use crate::filter::{Filter, Page, Paging, Sort};
+use crate::store::replaces;
 
 /// Ended sessions in memory, the oldest forgotten first. Running ones live in the table alone.
 #[derive(Debug)]
@@ -35,11 +36,8 @@ impl MemoryStore {
     pub(crate) fn save(&self, records: &[Record]) {
         let mut ring = self.lock();
         for record in records.iter().filter(|record| record.status != Status::Active) {
-            // A final record never changes, but for one that was only taken for crashed.
             if let Some(known) = ring.records.get_mut(&record.session_id) {
-                if known.close_reason == Some(CloseReason::ServerCrash)
-                    && record.updated_at > known.updated_at
-                {
+                if replaces(record, known) {
                     *known = record.clone();
                 }
                 continue;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustsocks_sessions::{Record, SessionId};
+use rustsocks_sessions::{CloseReason, Record, SessionId};
 use thiserror::Error;
 
 use crate::filter::{Filter, Page, Paging, Sort};
@@ -273,5 +273,18 @@ impl Store {
             #[cfg(any(feature = "mysql", feature = "postgres"))]
             Self::Server(store) => store.close().await,
         }
+    }
+}
+
+/// Whether a state of a session takes the place of the one that is known; `save_tail.sql` says the
+/// same to the databases.
+pub(crate) fn replaces(record: &Record, known: &Record) -> bool {
+    match known.close_reason {
+        None => {
+            record.close_reason.is_some_and(|reason| reason != CloseReason::ServerCrash)
+                || record.updated_at >= known.updated_at
+        }
+        Some(CloseReason::ServerCrash) => record.updated_at > known.updated_at,
+        Some(_) => false,
     }
 }

@@ -58,6 +58,7 @@ promises! {
     a_final_record_stays_final
     an_older_state_never_replaces_a_newer_one
     an_end_replaces_a_state_that_was_read_a_moment_after_it
+    a_concluded_end_never_replaces_a_newer_state
     a_session_taken_for_crashed_that_went_on_is_put_right
     a_batch_may_hold_a_session_more_than_once
     what_is_old_is_listed_before_it_is_deleted
@@ -116,6 +117,27 @@ async fn an_end_replaces_a_state_that_was_read_a_moment_after_it(store: Store) {
     let late = Record { updated_at: at(5003), ..active(2) };
     store.save(&[late.clone(), last.clone(), late]).await.unwrap();
     assert_eq!(store.find(id(2)).await.unwrap(), Some(last));
+}
+
+async fn a_concluded_end_never_replaces_a_newer_state(store: Store) {
+    let crashed = |when| Record {
+        status: Status::Failed,
+        close_reason: Some(CloseReason::ServerCrash),
+        ..ended(1, when)
+    };
+    let newer = Record { bytes_sent: 700, updated_at: at(1900), ..active(1) };
+    store.save(std::slice::from_ref(&newer)).await.unwrap();
+    // What the journal knew was older than what the store had.
+    store.save(&[crashed(1800)]).await.unwrap();
+    if store.engine() == "memory" {
+        return; // It keeps no running ones.
+    }
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(newer.clone()));
+    store.save(&[newer.clone(), crashed(1800), newer]).await.unwrap();
+    assert_eq!(store.close_crashed("node").await.unwrap(), 1);
+    let found = store.find(id(1)).await.unwrap().unwrap();
+    assert_eq!((found.bytes_sent, found.end_time), (700, Some(at(1900))));
+    assert_eq!(found.close_reason, Some(CloseReason::ServerCrash));
 }
 
 async fn a_session_taken_for_crashed_that_went_on_is_put_right(store: Store) {

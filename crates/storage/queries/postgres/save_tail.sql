@@ -1,6 +1,7 @@
 -- A row that is final stays, but for one that somebody else took for crashed while it went on.
 -- An older state never replaces a newer one, but an end replaces any state that has none: whoever
--- read that state may have read the clock a moment after the session had ended.
+-- read that state may have read the clock a moment after the session had ended. An end that was
+-- only concluded is no newer than what it was concluded from. `replaces` in store.rs says the same.
 ON CONFLICT(session_id) DO UPDATE SET
     "user" = excluded."user",
     end_time = excluded.end_time,
@@ -23,5 +24,5 @@ ON CONFLICT(session_id) DO UPDATE SET
     close_detail = excluded.close_detail,
     updated_at = excluded.updated_at
 WHERE (sessions.end_time IS NULL
-        AND (excluded.end_time IS NOT NULL OR excluded.updated_at >= sessions.updated_at))
+        AND (excluded.close_reason <> 'server_crash' OR excluded.updated_at >= sessions.updated_at))
     OR (sessions.close_reason = 'server_crash' AND excluded.updated_at > sessions.updated_at)

@@ -8,7 +8,7 @@ use sqlx::any::AnyArguments;
 use sqlx::{AnyConnection, Arguments as _, AssertSqlSafe, Connection as _};
 
 use crate::sql::Dialect;
-use crate::store::StoreError;
+use crate::store::{StoreError, replaces};
 use crate::values::{self, Row};
 
 /// Rows per statement: powers of two, so that any batch is a few prepared statements. The
@@ -63,10 +63,7 @@ fn newest(records: &[Record]) -> Vec<&Record> {
     let mut newest: HashMap<_, &Record> = HashMap::with_capacity(records.len());
     for record in records {
         let known = newest.entry(record.session_id).or_insert(record);
-        // An end replaces any state without one; see save_tail.sql.
-        if known.end_time.is_none()
-            || (record.end_time.is_some() && record.updated_at > known.updated_at)
-        {
+        if replaces(record, known) {
             *known = record;
         }
     }
