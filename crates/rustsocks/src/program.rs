@@ -197,7 +197,7 @@ async fn open_ledger(
 ) -> anyhow::Result<Option<(Ledger, JoinHandle<Report>)>> {
     let Some(form) = &config.ledger else { return Ok(None) };
     let now = table.clock().now().wall;
-    let store = storage::open(&form.storage, events, now).await;
+    let store = storage::open(&form.storage, &config.node, events, now).await;
     let store = store.context("sessions.database_url")?;
     let store = Arc::new(store);
     // Cancelled when the ledger is flushed: until then this node is alive.

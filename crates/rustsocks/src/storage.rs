@@ -11,15 +11,16 @@ use crate::config::StorageConfig;
 /// What happened to a file on the way goes to the events; `now` names what is set aside.
 pub(crate) async fn open(
     config: &StorageConfig,
+    node: &str,
     events: &Events,
     now: Timestamp,
 ) -> Result<Store, StoreError> {
     match config {
         StorageConfig::Memory { max_sessions } => {
-            Ok(Store::Memory(MemoryStore::new(*max_sessions)))
+            Ok(MemoryStore::new(*max_sessions).into())
         }
         StorageConfig::Sqlite(config) => sqlite::open(config, events, now).await,
-        StorageConfig::Server(config) => server::open(config, true).await,
+        StorageConfig::Server(config) => server::open(config, node, true).await,
     }
 }
 
@@ -54,7 +55,7 @@ pub(crate) mod sqlite {
         for notice in happened {
             notices::from_opening(events, &config.path, &notice);
         }
-        Ok(Store::Sqlite(Box::new(store)))
+        Ok(store.into())
     }
 }
 
@@ -84,14 +85,19 @@ pub(crate) mod server {
     use crate::config::DatabaseConfig;
 
     /// Connects; changes the schema only where that is asked for.
-    pub(crate) async fn open(config: &DatabaseConfig, migrate: bool) -> Result<Store, StoreError> {
+    pub(crate) async fn open(
+        config: &DatabaseConfig,
+        node: &str,
+        migrate: bool,
+    ) -> Result<Store, StoreError> {
         let options = ServerOptions {
             url: config.url.clone(),
+            node: node.to_owned(),
             statement_timeout: config.statement_timeout,
             migrate,
             migration_lock: config.migration_lock,
         };
-        Ok(Store::Server(Box::new(ServerStore::open(options).await?)))
+        Ok(ServerStore::open(options).await?.into())
     }
 }
 
@@ -103,6 +109,7 @@ pub(crate) mod server {
 
     pub(crate) async fn open(
         _config: &DatabaseConfig,
+        _node: &str,
         _migrate: bool,
     ) -> Result<Store, StoreError> {
         let problem = "this program was built without database servers".to_owned();

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::{ContextV7, Uuid};
 
 /// The id of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(Uuid);
 
 impl SessionId {

@@ -139,6 +139,18 @@ pub struct Session {
     /// Packets of the last state that was queued, and when, in milliseconds since the start.
     noted_packets: AtomicU64,
     noted_at: AtomicU64,
+    booking: Booking,
+}
+
+/// What the store has of a session, as far as this process knows.
+#[derive(Debug, Default)]
+struct Booking {
+    /// Whether it was ever given to the store.
+    tried: AtomicBool,
+    /// Whether the store has it, and with how many bytes.
+    booked: AtomicBool,
+    sent: AtomicU64,
+    received: AtomicU64,
 }
 
 /// Somebody else's wish that the session should end.
@@ -183,6 +195,7 @@ impl Session {
             seen_at: AtomicU64::new(0),
             noted_packets: AtomicU64::new(0),
             noted_at: AtomicU64::new(0),
+            booking: Booking::default(),
         }
     }
 
@@ -320,6 +333,30 @@ impl Session {
     pub(crate) fn leave_lanes(&self, flags: u8) -> u8 {
         // Acquire pairs with `enter_lanes`: the snapshot that follows sees what led to it.
         self.lanes.fetch_and(!flags, Ordering::AcqRel)
+    }
+
+    /// Notes that it is given to the store; tells whether it was before.
+    pub fn offer(&self) -> bool {
+        self.booking.tried.swap(true, Ordering::AcqRel)
+    }
+
+    /// Notes that the store has it with so many bytes to and from the destination.
+    pub fn book(&self, sent: u64, received: u64) {
+        self.booking.sent.store(sent, Ordering::Relaxed);
+        self.booking.received.store(received, Ordering::Relaxed);
+        self.booking.booked.store(true, Ordering::Release);
+    }
+
+    /// The bytes to and from the destination that the store has; none where it has no record.
+    ///
+    /// Consistent only while nobody calls [`Session::book`].
+    pub fn booked(&self) -> Option<(u64, u64)> {
+        self.booking.booked.load(Ordering::Acquire).then(|| {
+            (
+                self.booking.sent.load(Ordering::Relaxed),
+                self.booking.received.load(Ordering::Relaxed),
+            )
+        })
     }
 
     /// Where the journal has it.

@@ -3,7 +3,7 @@
 //! It owns the sessions; others get a handle on one of them or a copy of its numbers, never
 //! the map.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -52,13 +52,23 @@ impl Default for Rules {
 }
 
 /// What every session needs of its surroundings.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) rules: Rules,
     pub(crate) node: Arc<str>,
     pub(crate) tally: Tally,
     pub(crate) outbox: Outbox,
     live: DashMap<SessionId, Arc<Session>>,
+    spilling: OnceLock<Spilling>,
+}
+
+/// Hears of a session that leaves memory for the disk; calls the function that removes it from
+/// the table, and gives what that gave.
+type Spilling = Box<dyn Fn(&Session, &dyn Fn() -> bool) -> bool + Send + Sync>;
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -92,7 +102,7 @@ impl Table {
     pub fn new(clock: Clock, node: Arc<str>, rules: Rules) -> Self {
         let tally = Tally::new(rules.max_user_labels);
         let outbox = Outbox::default();
-        let shared = Shared { rules, node, tally, outbox, live: DashMap::new() };
+        let shared = Shared { rules, node, tally, outbox, live: DashMap::new(), spilling: OnceLock::new() };
         Self { shared: Arc::new(shared), ids: Arc::new(SessionIds::new()), clock }
     }
 
@@ -205,11 +215,25 @@ impl Table {
 
     /// Forgets an ended session whose final state is in the journal; false if the store has it.
     pub fn spill(&self, session: &Arc<Session>) -> bool {
-        let here = self.shared.live.remove(&session.id()).is_some();
+        let remove = || self.shared.live.remove(&session.id()).is_some();
+        let here = match self.shared.spilling.get() {
+            Some(spilling) => spilling(session, &remove),
+            None => remove(),
+        };
         if here {
             self.shared.outbox.spill_one();
         }
         here
+    }
+
+    /// Sets who hears of sessions that leave memory for the disk. It is called with the session
+    /// and a function that removes it from the table, and gives what that gave. The first call
+    /// counts.
+    pub fn on_spill(
+        &self,
+        spilling: impl Fn(&Session, &dyn Fn() -> bool) -> bool + Send + Sync + 'static,
+    ) {
+        let _first = self.shared.spilling.set(Box::new(spilling));
     }
 
     /// Gives up an ended session that neither the journal nor the store took.

@@ -26,7 +26,7 @@ fn main() {
     let options = support::options(&folder.path().join("sessions.db"), Durability::Full);
     let (sqlite, _) = runtime.block_on(SqliteStore::open(&options)).unwrap();
     let stores = [
-        Store::Sqlite(Box::new(sqlite)),
+        sqlite.into(),
         runtime.block_on(server::on_server(Kind::MariaDb)),
         runtime.block_on(server::on_server(Kind::Postgres)),
     ];

@@ -136,7 +136,14 @@ impl<F: Fn(MembershipNotice)> Membership<F> {
     }
 
     async fn close_lapsed(&self, server: &ServerStore) {
-        match server.close_lapsed(self.lease).await {
+        let close = async {
+            let mut closed = 0;
+            for node in server.lapsed(self.lease).await? {
+                closed += self.store.close_crashed(&node).await?;
+            }
+            Ok::<u64, StoreError>(closed)
+        };
+        match close.await {
             Ok(0) => {}
             Ok(sessions) => (self.notice)(MembershipNotice::Lapsed { sessions }),
             Err(error) => tracing::debug!(%error, "dead nodes could not be looked for"),

@@ -9,6 +9,8 @@
 //! What waits is in the journal, which the recorder replays at the start.
 
 pub mod archive;
+#[cfg(feature = "sql")]
+mod booking;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub mod cluster;
 pub mod filter;
@@ -17,6 +19,7 @@ pub mod memory;
 pub mod metrics;
 pub mod recorder;
 pub mod retention;
+mod rollup;
 #[cfg(feature = "sql")]
 mod row;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -30,6 +33,7 @@ pub mod time;
 #[cfg(feature = "sql")]
 mod values;
 pub mod verify;
+mod windows;
 
 pub use archive::{Archive, ArchiveFormat};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -38,8 +42,10 @@ pub use filter::{Cursor, Direction, Filter, Page, Paging, Sort, SortKey};
 pub use memory::MemoryStore;
 pub use recorder::{Figures, Flusher, Recorder, RecorderOptions, Report, StoreNotice};
 pub use retention::Retention;
+pub use rollup::{Kind, Sums};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, OpeningNotice, SqliteOptions, SqliteStore};
 pub use store::{Answer, Store, StoreError};
+pub use windows::{Statistics, WindowQuery};

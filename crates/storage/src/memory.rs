@@ -1,15 +1,20 @@
-//! The store without a file: the newest ended sessions in a ring.
+//! The store without a file: running sessions, and the newest ended ones in a ring.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use rustsocks_sessions::{Record, SessionId, Status};
+use rustsocks_sessions::{Record, SessionId};
 
 use crate::filter::{Filter, Page, Paging, Sort};
-use crate::store::replaces;
+use crate::rollup::{Booked, Changes, Kind, MINUTE, span_start};
+use crate::store::{crashed, replaces};
+use crate::windows::{Found, Wanted, sums_by_name};
 
-/// Ended sessions in memory, the oldest forgotten first. Running ones live in the table alone.
+/// Hours of usage that are kept, of all users together.
+const MOST_HOURS: usize = 100_000;
+
+/// Sessions in memory, the oldest ended ones forgotten first.
 #[derive(Debug)]
 pub struct MemoryStore {
     ring: Mutex<Ring>,
@@ -18,13 +23,49 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Ring {
-    /// In order of arrival.
+    /// Ended ones, in order of arrival.
     ids: VecDeque<SessionId>,
     records: HashMap<SessionId, Record>,
+    /// By the minute in which they started.
+    started: BTreeSet<(i64, SessionId)>,
+    /// Bytes to destinations and from them, by hour and user.
+    usage: BTreeMap<(i64, String), (i64, i64)>,
+    version: i64,
+}
+
+impl Ring {
+    fn remove(&mut self, id: SessionId) -> Option<Record> {
+        let record = self.records.remove(&id)?;
+        self.started.remove(&(minute(&record), id));
+        Some(record)
+    }
+
+    fn booked(&mut self, rows: usize, changes: Changes) -> Booked {
+        for (user, hour, _, sent, received) in changes.flows() {
+            let flow = self.usage.entry((hour, user.to_string())).or_default();
+            *flow = (flow.0 + sent, flow.1 + received);
+        }
+        while self.usage.len() > MOST_HOURS {
+            self.usage.pop_first();
+        }
+        self.version += 1;
+        Booked { version: self.version, rows: rows as u64, changes }
+    }
+
+    fn started_in(&self, first: i64, end: i64) -> impl Iterator<Item = &Record> {
+        let least = SessionId::default();
+        self.started
+            .range((first, least)..(end, least))
+            .filter_map(|(_, id)| self.records.get(id))
+    }
+}
+
+fn minute(record: &Record) -> i64 {
+    span_start(record.start_time.as_millisecond(), MINUTE)
 }
 
 impl MemoryStore {
-    /// A store of at most `most` sessions.
+    /// A store of at most `most` ended sessions.
     pub fn new(most: usize) -> Self {
         Self { ring: Mutex::default(), most }
     }
@@ -33,28 +74,40 @@ impl MemoryStore {
         self.ring.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub(crate) fn save(&self, records: &[Record]) {
+    pub(crate) fn save(&self, records: &[Record]) -> Booked {
         let mut ring = self.lock();
-        for record in records.iter().filter(|record| record.status != Status::Active) {
-            if let Some(known) = ring.records.get_mut(&record.session_id) {
-                if replaces(record, known) {
-                    *known = record.clone();
-                }
+        let mut changes = Changes::default();
+        let mut rows = 0;
+        for record in records {
+            let id = record.session_id;
+            let known = ring.records.get(&id);
+            if known.is_some_and(|known| !replaces(record, known)) {
                 continue;
             }
-            ring.records.insert(record.session_id, record.clone());
-            ring.ids.push_back(record.session_id);
+            rows += 1;
+            changes.replace(known, record);
+            let was_ended = known.is_some_and(|known| known.end_time.is_some());
+            ring.records.insert(id, record.clone());
+            ring.started.insert((minute(record), id));
+            if record.end_time.is_none() || was_ended {
+                continue;
+            }
+            ring.ids.push_back(id);
             if ring.ids.len() > self.most
                 && let Some(oldest) = ring.ids.pop_front()
+                && let Some(record) = ring.remove(oldest)
             {
-                ring.records.remove(&oldest);
+                changes.count(&record, -1);
             }
         }
+        ring.booked(rows, changes)
     }
 
-    /// No run but this one has anything in it.
-    pub(crate) fn close_crashed(&self, _node: &str) -> u64 {
-        0
+    pub(crate) fn close_crashed(&self, node: &str) -> Option<Booked> {
+        let is_open = |record: &&Record| record.end_time.is_none() && *record.node_id == *node;
+        let open: Vec<Record> =
+            self.lock().records.values().filter(is_open).cloned().map(crashed).collect();
+        (!open.is_empty()).then(|| self.save(&open))
     }
 
     pub(crate) fn find(&self, id: SessionId) -> Option<Record> {
@@ -78,24 +131,6 @@ impl MemoryStore {
         Page::new(part, size, total, sort)
     }
 
-    pub(crate) fn expire(&self, before: Timestamp, most: usize) -> u64 {
-        let mut ring = self.lock();
-        let Ring { ids, records } = &mut *ring;
-        let mut expired = 0;
-        ids.retain(|id| {
-            let old = records.get(id).is_some_and(|record| {
-                record.end_time.is_some_and(|end| end.as_millisecond() < before.as_millisecond())
-            });
-            if !old || expired >= most {
-                return true;
-            }
-            records.remove(id);
-            expired += 1;
-            false
-        });
-        expired as u64
-    }
-
     pub(crate) fn oldest(&self, before: Timestamp, most: usize) -> Vec<Record> {
         let ring = self.lock();
         let is_old = |record: &&Record| {
@@ -107,15 +142,68 @@ impl MemoryStore {
         found
     }
 
-    pub(crate) fn delete(&self, ids: &[SessionId]) -> u64 {
+    pub(crate) fn delete(&self, ids: &[SessionId]) -> Booked {
         let mut ring = self.lock();
-        let removed = ids.iter().filter(|id| ring.records.remove(*id).is_some()).count();
-        let Ring { ids, records } = &mut *ring;
+        let mut changes = Changes::default();
+        let mut rows = 0;
+        for record in ids.iter().filter_map(|id| ring.remove(*id)) {
+            changes.count(&record, -1);
+            rows += 1;
+        }
+        let Ring { ids, records, .. } = &mut *ring;
         ids.retain(|id| records.contains_key(id));
-        removed as u64
+        ring.booked(rows, changes)
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.lock().ids.len() as u64
+        self.lock().records.len() as u64
+    }
+
+    pub(crate) fn version(&self) -> i64 {
+        self.lock().version
+    }
+
+    pub(crate) fn sums(&self, wanted: &Wanted) -> Found {
+        let ring = self.lock();
+        let sums = |ranges: &[(i64, i64, i64)]| {
+            Kind::ALL.map(|kind| {
+                let records =
+                    ranges.iter().flat_map(|(_, first, end)| ring.started_in(*first, *end));
+                sums_by_name(kind, records)
+            })
+        };
+        let (from, to) = (wanted.edge.0.as_millisecond(), wanted.edge.1.as_millisecond());
+        Found {
+            own: ring.version,
+            others: 0,
+            elsewhere: 0,
+            edge: ring
+                .started_in(span_start(from, MINUTE), span_start(to, MINUTE) + MINUTE)
+                .filter(|record| (from..to).contains(&record.start_time.as_millisecond()))
+                .cloned()
+                .collect(),
+            sums: sums(&wanted.ranges),
+        }
+    }
+
+    pub(crate) fn usage(&self, user: Option<&str>, span: i64, range: (i64, i64)) -> Usage {
+        let mut usage: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+        let hours = (range.0, String::new())..(range.1, String::new());
+        for ((hour, name), flow) in self.lock().usage.range(hours) {
+            if user.is_none_or(|user| user == name) {
+                let sum = usage.entry(hour.div_euclid(span) * span).or_default();
+                *sum = (sum.0 + flow.0, sum.1 + flow.1);
+            }
+        }
+        usage.into_iter().map(|(start, flow)| (start, flow.0, flow.1)).collect()
+    }
+
+    pub(crate) fn forget_usage(&self, before: i64) {
+        let mut ring = self.lock();
+        ring.usage = ring.usage.split_off(&(before, String::new()));
     }
 }
+
+/// Spans with the bytes that flowed in them: start in seconds, to destinations, from them.
+pub(crate) type Usage = Vec<(i64, i64, i64)>;
+

@@ -3,8 +3,7 @@
 //! Before the first batch it saves what the journal has of former runs; behind an outage that
 //! outgrew memory it saves what the journal alone has.
 
-use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -183,6 +182,8 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     /// A recorder; `notice` hears of each change of the store's health.
     pub fn new(table: Table, store: Arc<Store>, options: RecorderOptions, notice: F) -> Self {
         let (figures, flusher) = (Arc::default(), Flusher::default());
+        let counted = Arc::clone(&store);
+        table.on_spill(move |session, remove| counted.spill(session, remove));
         Self { table, store, journal: None, options, figures, flusher, notice }
     }
 
@@ -264,7 +265,10 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             match journal.next_spilled().await {
                 Ok(None) => return Some(()),
                 Ok(Some((segment, records))) => {
-                    self.save_all(&records, stop).await?;
+                    for batch in records.chunks(MOST_AT_ONCE) {
+                        let save = || self.store.save_spilled(batch);
+                        self.persist(stop, batch.len(), save).await?;
+                    }
                     journal.drained(segment, records.len());
                 }
                 Err(error) => {
@@ -277,7 +281,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
 
     async fn save_all(&self, records: &[Record], stop: &CancellationToken) -> Option<()> {
         for batch in records.chunks(MOST_AT_ONCE) {
-            self.persist(stop, || Cow::Borrowed(batch)).await?;
+            self.persist(stop, batch.len(), || self.store.save(batch)).await?;
         }
         Some(())
     }
@@ -333,35 +337,53 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
 
     /// Saves the newest states of a batch, and forgets the sessions that are final.
     async fn save(&self, batch: &[Arc<Session>], stop: &CancellationToken) -> Option<()> {
-        // Read anew for each try: the newest state wins, and final is what was final here.
-        let read = || batch.iter().map(|session| session.snapshot()).collect::<Vec<_>>().into();
-        let records = self.persist(stop, read).await?;
-        let finals = batch
+        // Those that the store was never given are new to it for certain.
+        let (mut sessions, new): (Vec<&Arc<Session>>, Vec<&Arc<Session>>) =
+            batch.iter().partition(|session| session.offer());
+        let seen = AtomicUsize::new(sessions.len());
+        sessions.extend(new);
+        let (sessions, seen) = (&sessions, &seen);
+        self.persist(stop, sessions.len(), move || async move {
+            // Read anew for each try: the newest state wins, and final is what was final here.
+            let records: Vec<Record> = sessions.iter().map(|session| session.snapshot()).collect();
+            // After a failure it is not known whether it was saved all the same.
+            let seen = seen.swap(sessions.len(), Relaxed);
+            let saved = || self.saved(sessions, &records);
+            self.store.save_batch(&records, seen, saved).await
+        })
+        .await
+    }
+
+    /// Notes what the store has, and forgets the sessions that are final there.
+    fn saved(&self, sessions: &[&Arc<Session>], records: &[Record]) {
+        for (session, record) in sessions.iter().zip(records) {
+            session.book(record.bytes_sent, record.bytes_received);
+        }
+        let finals = sessions
             .iter()
-            .zip(records.iter())
+            .zip(records)
             .filter(|(_, record)| record.status != Status::Active)
-            .map(|(session, _)| session);
+            .map(|(session, _)| *session);
         self.table.saved(finals, |segment| {
             self.journal.iter().for_each(|journal| journal.settle(segment));
         });
-        Some(())
     }
 
-    /// Saves records, however often it takes; `read` gives them anew for each try.
-    async fn persist<'a>(
+    /// Saves so many records, however often it takes.
+    async fn persist<S: Future<Output = Result<(), StoreError>>>(
         &self,
         stop: &CancellationToken,
-        read: impl Fn() -> Cow<'a, [Record]>,
-    ) -> Option<Cow<'a, [Record]>> {
+        records: usize,
+        mut save: impl FnMut() -> S,
+    ) -> Option<()> {
         let mut outage = Outage::default();
         loop {
-            let records = read();
             let began = Instant::now();
-            match self.store.save(&records).await {
+            match save().await {
                 Ok(()) => {
-                    self.figures.saved(records.len(), began.elapsed());
+                    self.figures.saved(records, began.elapsed());
                     self.note_recovery(&outage);
-                    return Some(records);
+                    return Some(());
                 }
                 Err(error) => self.pause_after(&error, &mut outage, stop).await?,
             }

@@ -65,15 +65,16 @@ impl Retention {
 
     /// Deletes up to [`STEP`] records, after they were archived where that is wanted.
     async fn step(&self, store: &Store, before: Timestamp) -> Result<u64, RetentionError> {
-        let Some(archive) = &self.archive else { return Ok(store.expire(before, STEP).await?) };
         let records = store.oldest(before, STEP).await?;
         if records.is_empty() {
+            store.forget_usage(before).await?;
             return Ok(0);
         }
         let ids: Vec<_> = records.iter().map(|record| record.session_id).collect();
-        let archive = archive.clone();
-        let written = tokio::task::spawn_blocking(move || archive.append(&records)).await;
-        written.map_err(std::io::Error::other)??;
+        if let Some(archive) = self.archive.clone() {
+            let written = tokio::task::spawn_blocking(move || archive.append(&records)).await;
+            written.map_err(std::io::Error::other)??;
+        }
         Ok(store.delete(&ids).await?)
     }
 }

@@ -1,5 +1,6 @@
 //! A row of the table, read back as a record.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,8 +9,11 @@ use rustsocks_proto::{Command, Protocol};
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
+use crate::memory::Usage;
+use crate::rollup::Sums;
 use crate::store::StoreError;
 use crate::time;
+use crate::windows::Found;
 
 /// A row of any engine: its columns are text and integers.
 pub(crate) trait Columns {
@@ -85,6 +89,42 @@ impl<R: Columns> Reader<'_, R> {
         let session_id = self.row.text("session_id").ok().flatten().unwrap_or_default();
         StoreError::Row { session_id, column, value }
     }
+}
+
+/// The answers to [`crate::sql::sums`]: versions, rows at the edge, sessions running elsewhere,
+/// sums by user and by destination.
+pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError> {
+    let number = |nth: usize, column| -> Result<i64, StoreError> {
+        let row = answers.get(nth).and_then(|rows: &Vec<R>| rows.first());
+        Ok(row.map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
+    };
+    let (own, every) = (number(0, "own")?, number(0, "every")?);
+    let edge = answers.get(1).into_iter().flatten().map(record).collect::<Result<_, _>>()?;
+    let elsewhere = number(2, "total")?.unsigned_abs();
+    let mut names = [HashMap::new(), HashMap::new()];
+    for (names, rows) in names.iter_mut().zip(answers.iter().skip(3)) {
+        for row in rows {
+            let column = |name| row.number(name).map(Option::unwrap_or_default);
+            let sums = Sums {
+                sessions: column("sessions")?,
+                failed: column("failed")?,
+                rejected: column("rejected")?,
+                sent: column("bytes_sent")?,
+                received: column("bytes_received")?,
+            };
+            names.insert(row.text("name")?.unwrap_or_default().into(), sums);
+        }
+    }
+    Ok(Found { own, others: every - own, elsewhere, edge, sums: names })
+}
+
+/// The answer to [`crate::sql::usage`].
+pub(crate) fn usage<R: Columns>(rows: &[R]) -> Result<Usage, StoreError> {
+    let part = |row: &R| {
+        let column = |name| row.number(name).map(Option::unwrap_or_default);
+        Ok((column("begun")?, column("bytes_sent")?, column("bytes_received")?))
+    };
+    rows.iter().map(part).collect()
 }
 
 /// A row as a record.

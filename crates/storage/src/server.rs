@@ -19,10 +19,14 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::booking::Booking;
 use crate::filter::{Filter, Page, Paging, Sort};
-use crate::row::{Columns as _, record};
+use crate::memory::Usage;
+use crate::rollup::Booked;
+use crate::row::{Columns as _, found, record, usage};
 use crate::sql::{self, Dialect, Statement, Value};
 use crate::store::StoreError;
+use crate::windows::{Found, Wanted};
 
 /// Connections that read.
 const READERS: u32 = 4;
@@ -36,6 +40,8 @@ pub struct ServerOptions {
     /// `mysql://`, `mariadb://`, `postgres://` or `postgresql://`, with user, password, host,
     /// port and database. Never shown.
     pub url: SecretString,
+    /// This node's name.
+    pub node: String,
     /// How long one statement may take.
     pub statement_timeout: Duration,
     /// Whether the schema is brought up to date; without, nothing is changed.
@@ -76,6 +82,7 @@ impl ServerStore {
         let mut writer = open::connect(&connect).await?;
         let (engine, greeting) = open::meet(&mut writer, dialect, limit).await?;
         greet(&mut writer, &greeting).await?;
+        open::make_writer(&mut writer, dialect).await?;
         if options.migrate {
             open::migrate(&mut writer, dialect, options.migration_lock).await?;
         }
@@ -117,6 +124,7 @@ impl ServerStore {
             None => {
                 let mut connection = open::connect(&self.connect).await?;
                 greet(&mut connection, &self.greeting).await?;
+                open::make_writer(&mut connection, self.dialect).await?;
                 connection
             }
         };
@@ -163,9 +171,63 @@ impl ServerStore {
         answers
     }
 
-    pub(crate) async fn save(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub(crate) async fn save(
+        &self,
+        records: &[Record],
+        seen: usize,
+    ) -> Result<Booked, StoreError> {
         let limits = 1 + u32::try_from(records.len() / 1000).unwrap_or(u32::MAX);
-        self.write(limits, async |connection| self.statements.save(connection, records).await).await
+        self.book(limits, async |mut booking| booking.save(records, seen).await).await
+    }
+
+    async fn book<T>(
+        &self,
+        limits: u32,
+        work: impl AsyncFnOnce(Booking<'_, save::Writer<'_>>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.write(limits, async |connection| {
+            let mut within = save::Writer { connection, statements: &self.statements };
+            let writer = &self.options.node;
+            work(Booking { connection: &mut within, dialect: self.dialect, writer }).await
+        })
+        .await
+    }
+
+    pub(crate) async fn version(&self) -> Result<i64, StoreError> {
+        let [rows] = self.read([sql::versions(self.dialect, &self.options.node)]).await?;
+        Ok(rows.first().map(|row| row.number("own")).transpose()?.flatten().unwrap_or(0))
+    }
+
+    pub(crate) async fn sums(&self, wanted: &Wanted) -> Result<Found, StoreError> {
+        let statements = sql::sums(self.dialect, &self.options.node, wanted);
+        let answers: [_; 5] = match wanted.ranges.is_empty() {
+            true => {
+                let [versions, edge, running, ..] = statements;
+                let [versions, edge, running] = self.read([versions, edge, running]).await?;
+                [versions, edge, running, vec![], vec![]]
+            }
+            false => self.read(statements).await?,
+        };
+        found(&answers)
+    }
+
+    pub(crate) async fn usage(
+        &self,
+        user: Option<&str>,
+        span: i64,
+        range: (i64, i64),
+    ) -> Result<Usage, StoreError> {
+        let [rows] = self.read([sql::usage(self.dialect, user, span, range.0, range.1)]).await?;
+        usage(&rows)
+    }
+
+    pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {
+        self.book(1, async |mut booking| booking.forget_usage(before).await).await
+    }
+
+    pub(crate) async fn wrong_rollups(&self) -> Result<u64, StoreError> {
+        let [missing, surplus] = self.read(sql::wrong_rollups(self.dialect)).await?;
+        Ok(number(&missing, "total")? + number(&surplus, "total")?)
     }
 
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
@@ -186,17 +248,8 @@ impl ServerStore {
         Ok(Page::new(records, size, number(&total, "total")?, sort))
     }
 
-    pub(crate) async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
-        let mut statement = Statement::new(self.dialect, self.dialect.close_crashed());
-        statement.values.push(Value::Text(Some(node.to_owned())));
-        self.execute(statement).await
-    }
-
-    pub(crate) async fn expire(&self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
-        let mut statement = Statement::new(self.dialect, self.dialect.expire());
-        statement.values.push(Value::Text(Some(self.dialect.time_text(before))));
-        statement.values.push(Value::Number(Some(sql::integer(most as u64))));
-        self.execute(statement).await
+    pub(crate) async fn close_crashed(&self, node: &str) -> Result<Option<Booked>, StoreError> {
+        self.book(1, async |mut booking| booking.close_crashed(node).await).await
     }
 
     pub(crate) async fn oldest(
@@ -208,8 +261,8 @@ impl ServerStore {
         rows.iter().map(record).collect()
     }
 
-    pub(crate) async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
-        self.execute(sql::delete(self.dialect, ids)).await
+    pub(crate) async fn delete(&self, ids: &[SessionId]) -> Result<Booked, StoreError> {
+        self.book(1, async |mut booking| booking.delete(ids).await).await
     }
 
     pub(crate) async fn count(&self) -> Result<u64, StoreError> {
@@ -247,6 +300,8 @@ fn query(
     for value in statement.values {
         match value {
             Value::Text(text) => values.add(text),
+            Value::Shared(text) => values.add(text.to_string()),
+            Value::Fixed(text) => values.add(text),
             Value::Number(number) => values.add(number),
         }
         .map_err(sqlx::Error::Encode)?;

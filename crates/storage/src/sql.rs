@@ -4,6 +4,8 @@
 //! Engines differ in how they mark a bound value and write a column; a [`Dialect`] says so. On
 //! the wire every value and every column is text or a 64-bit integer.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{SessionId, Status};
@@ -11,7 +13,9 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType};
 
 use crate::filter::{Cursor, Direction, Filter, Paging, Sort, SortKey};
+use crate::rollup::{Key, Kind, Sums};
 use crate::time;
+use crate::windows::Wanted;
 
 /// The engines' languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,10 @@ pub(crate) enum Dialect {
 pub(crate) enum Value {
     /// Text; none is SQL's NULL.
     Text(Option<String>),
+    /// A text that many values share.
+    Shared(Arc<str>),
+    /// A text that never changes.
+    Fixed(&'static str),
     /// A number; none is SQL's NULL.
     Number(Option<i64>),
 }
@@ -56,21 +64,21 @@ impl Dialect {
 
     /// The mark of the bound value with this number, counted from 1, and its type where the
     /// engine does not see it from the text that is sent.
-    pub(crate) fn put_mark(self, sql: &mut String, number: usize, kind: Kind) {
+    pub(crate) fn put_mark(self, sql: &mut String, number: usize, mark: Mark) {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres => {
                 sql.push('$');
                 sql.push_str(&number.to_string());
-                sql.push_str(match kind {
-                    Kind::Plain => "",
-                    Kind::Time => "::timestamptz",
-                    Kind::Id => "::uuid",
+                sql.push_str(match mark {
+                    Mark::Plain => "",
+                    Mark::Time => "::timestamptz",
+                    Mark::Id => "::uuid",
                 });
             }
             #[cfg(any(feature = "sqlite", feature = "mysql"))]
             _ => {
-                let _of_no_interest = (number, kind);
+                let _of_no_interest = (number, mark);
                 sql.push('?');
             }
         }
@@ -86,28 +94,74 @@ impl Dialect {
         }
     }
 
-    /// Ends the rows that a node left open.
-    pub(crate) fn close_crashed(self) -> &'static str {
+    /// Begins a transaction that writes.
+    pub(crate) fn begin(self) -> &'static str {
         match self {
+            // Immediate: a deferred transaction that finds the lock taken later fails at once,
+            // however long it may wait.
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => include_str!("../queries/sqlite/close_crashed.sql"),
-            #[cfg(feature = "mysql")]
-            Self::MySql => include_str!("../queries/mysql/close_crashed.sql"),
-            #[cfg(feature = "postgres")]
-            Self::Postgres => include_str!("../queries/postgres/close_crashed.sql"),
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            _ => "BEGIN",
         }
     }
 
-    /// Deletes a bounded number of the oldest ended rows.
-    pub(crate) fn expire(self) -> &'static str {
+    /// Keeps others from changing the rows that were found, until the transaction's end.
+    fn lock_rows(self) -> &'static str {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite => include_str!("../queries/sqlite/expire.sql"),
-            #[cfg(feature = "mysql")]
-            Self::MySql => include_str!("../queries/mysql/expire.sql"),
-            #[cfg(feature = "postgres")]
-            Self::Postgres => include_str!("../queries/postgres/expire.sql"),
+            Self::Sqlite => "",
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            _ => " FOR UPDATE",
         }
+    }
+
+    /// What to do with a row of sums that is there already: `table.column + added`, per column.
+    fn put_sums(self, sql: &mut Statement, table: &str, key: &str, columns: &[&str]) {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::MySql => sql.push(" ON DUPLICATE KEY UPDATE "),
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => sql.push(" ON CONFLICT (").push(key).push(") DO UPDATE SET "),
+        };
+        for (nth, column) in columns.iter().enumerate() {
+            sql.push(if nth > 0 { ", " } else { "" }).push(column).push(" = ");
+            sql.push(table).push(".").push(column).push(" + ");
+            match self {
+                #[cfg(feature = "mysql")]
+                Self::MySql => sql.push("VALUES(").push(column).push(")"),
+                #[cfg(any(feature = "sqlite", feature = "postgres"))]
+                _ => sql.push("excluded.").push(column),
+            };
+        }
+        let _every_engine_needs_less = key;
+    }
+
+    /// A name that may be stored as bytes, as text.
+    fn name_text(self, column: &str) -> String {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::MySql => format!("CONVERT({column} USING utf8mb4)"),
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => column.to_owned(),
+        }
+    }
+
+    /// Makes an integer of a sum, which some engines take for a decimal.
+    fn integer(self, sum: &str) -> String {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::MySql => format!("CAST({sum} AS SIGNED)"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!("({sum})::bigint"),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => sum.to_owned(),
+        }
+    }
+
+    /// A column's sum under the column's name.
+    fn sum(self, column: &str) -> String {
+        format!("{} AS {column}", self.integer(&format!("SUM({column})")))
     }
 
     /// The migrations, in their order, by name.
@@ -118,16 +172,19 @@ impl Dialect {
                 ("sessions", include_str!("../../../migrations/0001_sessions.sql")),
                 ("session details", include_str!("../../../migrations/0002_session_details.sql")),
                 ("what 0 9 wrote", include_str!("../../../migrations/0003_what_0_9_wrote.sql")),
+                ("rollups", include_str!("../../../migrations/0004_rollups.sql")),
             ],
             #[cfg(feature = "mysql")]
             Self::MySql => vec![
                 ("sessions", include_str!("../../../migrations/mysql/0001_sessions.sql")),
                 ("nodes", include_str!("../../../migrations/mysql/0002_nodes.sql")),
+                ("rollups", include_str!("../../../migrations/mysql/0003_rollups.sql")),
             ],
             #[cfg(feature = "postgres")]
             Self::Postgres => vec![
                 ("sessions", include_str!("../../../migrations/postgres/0001_sessions.sql")),
                 ("nodes", include_str!("../../../migrations/postgres/0002_nodes.sql")),
+                ("rollups", include_str!("../../../migrations/postgres/0003_rollups.sql")),
             ],
         };
         let migration = |((name, text), version): ((&'static str, &'static str), i64)| {
@@ -218,7 +275,7 @@ impl Dialect {
 
 /// What a bound text stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Mark {
     /// Text or a number.
     Plain,
     /// A time.
@@ -245,27 +302,39 @@ impl Statement {
         self
     }
 
-    fn bind(&mut self, value: Value, kind: Kind) -> &mut Self {
+    fn bind(&mut self, value: Value, mark: Mark) -> &mut Self {
         self.values.push(value);
-        self.dialect.put_mark(&mut self.text, self.values.len(), kind);
+        self.dialect.put_mark(&mut self.text, self.values.len(), mark);
         self
     }
 
     pub(crate) fn text(&mut self, value: impl Into<String>) -> &mut Self {
-        self.bind(Value::Text(Some(value.into())), Kind::Plain)
+        self.bind(Value::Text(Some(value.into())), Mark::Plain)
     }
 
     pub(crate) fn number(&mut self, value: u64) -> &mut Self {
-        self.bind(Value::Number(Some(integer(value))), Kind::Plain)
+        self.bind(Value::Number(Some(integer(value))), Mark::Plain)
+    }
+
+    pub(crate) fn signed(&mut self, value: i64) -> &mut Self {
+        self.bind(Value::Number(Some(value)), Mark::Plain)
+    }
+
+    pub(crate) fn shared(&mut self, value: &Arc<str>) -> &mut Self {
+        self.bind(Value::Shared(Arc::clone(value)), Mark::Plain)
+    }
+
+    pub(crate) fn fixed(&mut self, value: &'static str) -> &mut Self {
+        self.bind(Value::Fixed(value), Mark::Plain)
     }
 
     pub(crate) fn time(&mut self, value: Timestamp) -> &mut Self {
         let text = self.dialect.time_text(value);
-        self.bind(Value::Text(Some(text)), Kind::Time)
+        self.bind(Value::Text(Some(text)), Mark::Time)
     }
 
     pub(crate) fn id(&mut self, value: SessionId) -> &mut Self {
-        self.bind(Value::Text(Some(value.to_string())), Kind::Id)
+        self.bind(Value::Text(Some(value.to_string())), Mark::Id)
     }
 }
 
@@ -317,15 +386,202 @@ pub(crate) fn oldest(dialect: Dialect, before: Timestamp, most: usize) -> Statem
 
 /// Deletes sessions.
 pub(crate) fn delete(dialect: Dialect, ids: &[SessionId]) -> Statement {
-    let mut sql = Statement::new(dialect, "DELETE FROM sessions WHERE session_id IN (");
+    let mut sql = Statement::new(dialect, "DELETE FROM sessions WHERE session_id IN ");
+    put_ids(&mut sql, ids);
+    sql
+}
+
+/// The records of sessions, for a transaction that will change them.
+pub(crate) fn find_all(dialect: Dialect, ids: &[SessionId]) -> Statement {
+    let mut sql = Statement::new(dialect, dialect.select());
+    sql.push(" WHERE session_id IN ");
+    put_ids(&mut sql, ids);
+    sql.push(dialect.lock_rows());
+    sql
+}
+
+/// The rows that a node has open, for a transaction that will change them.
+pub(crate) fn open_of(dialect: Dialect, node: &str, most: usize) -> Statement {
+    let mut sql = Statement::new(dialect, dialect.select());
+    sql.push(" WHERE status = 'active' AND node_id = ").text(node);
+    sql.push(" LIMIT ").number(most as u64).push(dialect.lock_rows());
+    sql
+}
+
+fn put_ids(sql: &mut Statement, ids: &[SessionId]) {
     for (nth, id) in ids.iter().enumerate() {
-        if nth > 0 {
-            sql.push(",");
-        }
-        sql.id(*id);
+        sql.push(if nth > 0 { "," } else { "(" }).id(*id);
     }
     sql.push(")");
+}
+
+const SUMS: [&str; 5] = ["sessions", "failed", "rejected", "bytes_sent", "bytes_received"];
+
+/// Adds to rollups of one span.
+pub(crate) fn add_to_rollups(dialect: Dialect, span: i64, rows: &[(Key, Sums)]) -> Statement {
+    let text = "INSERT INTO rollups (kind, span, start, node_id, name, sessions, failed, \
+                rejected, bytes_sent, bytes_received) VALUES ";
+    let mut sql = Statement::new(dialect, text);
+    for (nth, (key, sums)) in rows.iter().enumerate() {
+        sql.push(if nth > 0 { ",(" } else { "(" });
+        sql.fixed(key.kind.name()).push(",").signed(span).push(",").signed(key.start);
+        sql.push(",").shared(&key.node).push(",").shared(&key.name);
+        for sum in [sums.sessions, sums.failed, sums.rejected, sums.sent, sums.received] {
+            sql.push(",").signed(sum);
+        }
+        sql.push(")");
+    }
+    dialect.put_sums(&mut sql, "rollups", "kind, span, start, node_id, name", &SUMS);
     sql
+}
+
+/// Adds to what users used by the hour: user, hour, node, bytes sent, bytes received.
+pub(crate) fn add_to_usage(
+    dialect: Dialect,
+    rows: &[(&Arc<str>, i64, &Arc<str>, i64, i64)],
+) -> Statement {
+    let mut sql = Statement::new(dialect, "INSERT INTO usage_hours (");
+    sql.push(dialect.user()).push(", start, node_id, bytes_sent, bytes_received) VALUES ");
+    for (nth, (user, hour, node, sent, received)) in rows.iter().enumerate() {
+        sql.push(if nth > 0 { ",(" } else { "(" }).shared(user).push(",").signed(*hour);
+        sql.push(",").shared(node).push(",").signed(*sent).push(",").signed(*received).push(")");
+    }
+    let key = format!("{}, start, node_id", dialect.user());
+    dialect.put_sums(&mut sql, "usage_hours", &key, &["bytes_sent", "bytes_received"]);
+    sql
+}
+
+/// Deletes rollups in which nothing is left, of spans that start in a range of seconds.
+pub(crate) fn forget_empty(
+    dialect: Dialect,
+    kind: Kind,
+    span: i64,
+    first: i64,
+    last: i64,
+) -> Statement {
+    let mut sql = Statement::new(dialect, "DELETE FROM rollups WHERE sessions = 0 AND kind = ");
+    sql.fixed(kind.name()).push(" AND span = ").signed(span);
+    sql.push(" AND start >= ").signed(first).push(" AND start <= ").signed(last);
+    sql
+}
+
+/// Deletes the usage of hours before a time, in seconds.
+pub(crate) fn forget_usage(dialect: Dialect, before: i64) -> Statement {
+    let mut sql = Statement::new(dialect, "DELETE FROM usage_hours WHERE start < ");
+    sql.signed(before);
+    sql
+}
+
+/// Counts a write of a node.
+pub(crate) fn next_version(dialect: Dialect, node: &str) -> Statement {
+    let text = "INSERT INTO rollup_versions (node_id, version) VALUES (";
+    let mut sql = Statement::new(dialect, text);
+    sql.text(node).push(", 1)");
+    dialect.put_sums(&mut sql, "rollup_versions", "node_id", &["version"]);
+    sql
+}
+
+/// How often a node has written.
+pub(crate) fn own_version(dialect: Dialect, node: &str) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT version FROM rollup_versions WHERE node_id = ");
+    sql.text(node);
+    sql
+}
+
+/// How often a node has written, and all others together.
+pub(crate) fn versions(dialect: Dialect, node: &str) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    let sum = dialect.integer("COALESCE(SUM(version), 0)");
+    sql.push(&sum).push(" AS every, ");
+    sql.push(&dialect.integer("COALESCE(SUM(CASE WHEN own = 1 THEN version ELSE 0 END), 0)"));
+    sql.push(" AS own FROM (SELECT version, CASE WHEN node_id = ").text(node);
+    sql.push(" THEN 1 ELSE 0 END AS own FROM rollup_versions) AS versions");
+    sql
+}
+
+/// Sums by kind and name over ranges of spans: span, first start, end, in seconds. What is not
+/// among the `most` names with the most sessions of its kind may be left out.
+pub(crate) fn sum_rollups(
+    dialect: Dialect,
+    kind: Kind,
+    ranges: &[(i64, i64, i64)],
+    most: usize,
+) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    if ranges.is_empty() {
+        sql.push("1 FROM rollups WHERE 1 = 0");
+        return sql;
+    }
+    sql.push(&dialect.name_text("name")).push(" AS name");
+    SUMS.iter().for_each(|column| {
+        sql.push(", ").push(&dialect.sum(column));
+    });
+    sql.push(" FROM rollups WHERE kind = ").fixed(kind.name()).push(" AND (");
+    for (nth, (span, first, end)) in ranges.iter().enumerate() {
+        sql.push(if nth > 0 { " OR " } else { "" }).push("(span = ").signed(*span);
+        sql.push(" AND start >= ").signed(*first).push(" AND start < ").signed(*end).push(")");
+    }
+    sql.push(") GROUP BY rollups.name ORDER BY SUM(rollups.sessions) DESC LIMIT ");
+    sql.number(most as u64);
+    sql
+}
+
+/// All that statistics need, for one moment: versions, rows at the edge, sessions running
+/// elsewhere, sums by user and by destination.
+pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement; 5] {
+    let [users, dests] =
+        Kind::ALL.map(|kind| sum_rollups(dialect, kind, &wanted.ranges, wanted.most));
+    let edge = started(dialect, wanted.edge.0, wanted.edge.1);
+    [versions(dialect, node), edge, running_elsewhere(dialect, node), users, dests]
+}
+
+/// The rows of sessions that started in a range of time, the end left out.
+pub(crate) fn started(dialect: Dialect, from: Timestamp, to: Timestamp) -> Statement {
+    let mut sql = Statement::new(dialect, dialect.select());
+    sql.push(" WHERE start_time >= ").time(from).push(" AND start_time < ").time(to);
+    sql
+}
+
+/// How many sessions other nodes have running.
+pub(crate) fn running_elsewhere(dialect: Dialect, node: &str) -> Statement {
+    let text = "SELECT COUNT(*) AS total FROM sessions WHERE status = 'active' AND node_id <> ";
+    let mut sql = Statement::new(dialect, text);
+    sql.text(node);
+    sql
+}
+
+/// Bytes by span in which they flowed, of one user or of all, in a range of seconds.
+pub(crate) fn usage(
+    dialect: Dialect,
+    user: Option<&str>,
+    span: i64,
+    first: i64,
+    end: i64,
+) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT begun");
+    for column in ["bytes_sent", "bytes_received"] {
+        sql.push(", ").push(&dialect.sum(column));
+    }
+    sql.push(" FROM (SELECT start - start % ").signed(span).push(" AS begun");
+    sql.push(", bytes_sent, bytes_received FROM usage_hours");
+    sql.push(" WHERE start >= ").signed(first).push(" AND start < ").signed(end);
+    if let Some(user) = user {
+        let column = dialect.user();
+        sql.push(" AND ").push(column).push(" = ").text(user);
+    }
+    sql.push(") AS parts GROUP BY begun ORDER BY begun");
+    sql
+}
+
+/// How many rollups are not what counting the rows gives, seen from both sides.
+pub(crate) fn wrong_rollups(dialect: Dialect) -> [Statement; 2] {
+    [
+        "SELECT COUNT(*) AS total FROM (SELECT * FROM rollups_recounted \
+         EXCEPT SELECT * FROM rollups WHERE sessions <> 0) AS missing",
+        "SELECT COUNT(*) AS total FROM (SELECT * FROM rollups WHERE sessions <> 0 \
+         EXCEPT SELECT * FROM rollups_recounted) AS surplus",
+    ]
+    .map(|text| Statement::new(dialect, text))
 }
 
 /// The conditions of a filter; the same as [`Filter::matches`].
@@ -350,8 +606,16 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
         sql.push(" AND protocol = ").text(protocol.name());
     }
     if let Some(dest) = &filter.dest {
-        sql.push(" AND (LOWER(dest_host) = ").text(dest.to_ascii_lowercase());
-        sql.push(" OR dest_host = ").text(dest);
+        let lower = dest.to_ascii_lowercase();
+        match sql.dialect {
+            #[cfg(feature = "mysql")]
+            Dialect::MySql => {
+                sql.push(" AND (dest_host_lower = ").text(lower);
+                sql.push(" OR dest_host = ").text(dest)
+            }
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => sql.push(" AND (lower(dest_host) = ").text(lower),
+        };
         sql.push(" OR dest_ip = ").text(dest).push(")");
     }
     if let Some(ip) = &filter.dest_ip {

@@ -27,11 +27,14 @@ use tokio::sync::Mutex;
 use self::check::Verdict;
 use self::place::{Lock, refuse};
 use self::schema::Schema;
+use crate::booking::Booking;
 use crate::filter::{Filter, Page, Paging, Sort};
-use crate::row::record;
+use crate::memory::Usage;
+use crate::rollup::Booked;
+use crate::row::{Columns as _, found, record, usage};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
-use crate::time;
+use crate::windows::{Found, Wanted};
 
 /// The first release without the WAL-reset defect, which can corrupt a file that several
 /// connections use.
@@ -39,6 +42,9 @@ const SQLITE_LEAST: [u32; 3] = [3, 51, 3];
 
 /// Connections that read.
 const READERS: u32 = 4;
+
+/// Who writes, for the rollups' version: a file has one writer.
+const WRITER: &str = "";
 
 /// How long to wait for a lock that another process holds, before the try counts as failed.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -194,16 +200,73 @@ impl SqliteStore {
         self.quarantined.as_deref()
     }
 
-    pub(crate) async fn save(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub(crate) async fn save(
+        &self,
+        records: &[Record],
+        seen: usize,
+    ) -> Result<Booked, StoreError> {
+        self.write(async |mut booking| booking.save(records, seen).await).await
+    }
+
+    /// Runs `work` on the writing connection.
+    async fn write<T>(
+        &self,
+        work: impl AsyncFnOnce(Booking<'_, save::Writer<'_>>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut writer = self.writer.lock().await;
         // Taken out, so that a failure half-way leaves no connection inside a transaction.
         let mut connection = match writer.take() {
             Some(connection) => connection,
             None => SqliteConnection::connect_with(&self.options).await?,
         };
-        self.statements.save(&mut connection, records).await?;
+        let mut within =
+            save::Writer { connection: &mut connection, statements: &self.statements };
+        let booking =
+            Booking { connection: &mut within, dialect: Dialect::Sqlite, writer: WRITER };
+        let done = work(booking).await?;
         *writer = Some(connection);
-        Ok(())
+        Ok(done)
+    }
+
+    pub(crate) async fn version(&self) -> Result<i64, StoreError> {
+        let row = history::query(sql::versions(Dialect::Sqlite, WRITER))?
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(row.number("own")?.unwrap_or(0))
+    }
+
+    pub(crate) async fn sums(&self, wanted: &Wanted) -> Result<Found, StoreError> {
+        let mut moment = self.readers.begin().await?;
+        let mut answers = Vec::new();
+        for statement in sql::sums(Dialect::Sqlite, WRITER, wanted) {
+            answers.push(history::query(statement)?.fetch_all(&mut *moment).await?);
+        }
+        moment.rollback().await?;
+        found(&answers)
+    }
+
+    pub(crate) async fn usage(
+        &self,
+        user: Option<&str>,
+        span: i64,
+        range: (i64, i64),
+    ) -> Result<Usage, StoreError> {
+        let statement = sql::usage(Dialect::Sqlite, user, span, range.0, range.1);
+        let rows = history::query(statement)?.fetch_all(&self.readers).await?;
+        usage(&rows)
+    }
+
+    pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {
+        self.write(async |mut booking| booking.forget_usage(before).await).await
+    }
+
+    pub(crate) async fn wrong_rollups(&self) -> Result<u64, StoreError> {
+        let mut wrong = 0;
+        for statement in sql::wrong_rollups(Dialect::Sqlite) {
+            let row = history::query(statement)?.fetch_one(&self.readers).await?;
+            wrong += row.number("total")?.unwrap_or(0).unsigned_abs();
+        }
+        Ok(wrong)
     }
 
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
@@ -238,22 +301,13 @@ impl SqliteStore {
         Ok(if is_text { row.get(0) } else { row.get::<i64, _>(0).to_string() })
     }
 
-    pub(crate) async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
-        let sql = Dialect::Sqlite.close_crashed();
-        let mut writer = self.writer.lock().await;
-        let connection = self.connected(&mut writer).await?;
-        let closed = sqlx::query(sql).bind(node).execute(connection).await?;
-        Ok(closed.rows_affected())
-    }
-
-    pub(crate) async fn expire(&self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
-        let sql = Dialect::Sqlite.expire();
-        let mut writer = self.writer.lock().await;
-        let connection = self.connected(&mut writer).await?;
-        let query = sqlx::query(sql)
-            .bind(time::to_text(before))
-            .bind(i64::try_from(most).unwrap_or(i64::MAX));
-        Ok(query.execute(connection).await?.rows_affected())
+    pub(crate) async fn close_crashed(&self, node: &str) -> Result<Option<Booked>, StoreError> {
+        self.write(async |mut booking| match booking.close_crashed(node).await? {
+            // Rows without a node are those of a version that wrote none.
+            None => booking.close_crashed("").await,
+            closed => Ok(closed),
+        })
+        .await
     }
 
     pub(crate) async fn oldest(
@@ -266,11 +320,8 @@ impl SqliteStore {
         rows.iter().map(record).collect()
     }
 
-    pub(crate) async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let connection = self.connected(&mut writer).await?;
-        let query = history::query(sql::delete(Dialect::Sqlite, ids))?;
-        Ok(query.execute(connection).await?.rows_affected())
+    pub(crate) async fn delete(&self, ids: &[SessionId]) -> Result<Booked, StoreError> {
+        self.write(async |mut booking| booking.delete(ids).await).await
     }
 
     pub(crate) async fn count(&self) -> Result<u64, StoreError> {

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustsocks_sessions::{CloseReason, Record, SessionId};
+use rustsocks_sessions::{CloseReason, Record, Session, SessionId, Status, Table};
 use thiserror::Error;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::filter::{Filter, Page, Paging, Sort};
 use crate::memory::MemoryStore;
+use crate::rollup::{Booked, span_start};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::server::ServerStore;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
+use crate::windows::{Statistics, Wanted, WindowQuery, Windows};
 
 /// Why the store did not do it.
 #[derive(Debug, Error)]
@@ -54,6 +57,9 @@ pub enum StoreError {
         /// What it holds.
         value: String,
     },
+    /// It is not known whether the last write was made.
+    #[error("it is not known yet whether the last records were saved")]
+    Uncertain,
     /// SQLite is too old to be trusted with a write-ahead log.
     #[error("SQLite {found} has the WAL-reset defect; 3.51.3 or newer is needed")]
     SqliteVersion {
@@ -93,9 +99,18 @@ impl Answer {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 
-/// Where records are kept.
+/// Where records are kept, and the statistics of what is kept.
 #[derive(Debug)]
-pub enum Store {
+pub struct Store {
+    engine: Engine,
+    windows: Windows,
+    /// Held while something is written and taken into the windows, so that writes are taken in in
+    /// their order.
+    writing: Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Engine {
     /// In memory, bounded.
     Memory(MemoryStore),
     /// In one SQLite file.
@@ -106,15 +121,41 @@ pub enum Store {
     Server(Box<ServerStore>),
 }
 
+impl From<Engine> for Store {
+    fn from(engine: Engine) -> Self {
+        Self { engine, windows: Windows::default(), writing: Mutex::default() }
+    }
+}
+
+impl From<MemoryStore> for Store {
+    fn from(store: MemoryStore) -> Self {
+        Engine::Memory(store).into()
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl From<SqliteStore> for Store {
+    fn from(store: SqliteStore) -> Self {
+        Engine::Sqlite(Box::new(store)).into()
+    }
+}
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+impl From<ServerStore> for Store {
+    fn from(store: ServerStore) -> Self {
+        Engine::Server(Box::new(store)).into()
+    }
+}
+
 /// Calls the same method of whichever store it is; the one in memory neither waits nor fails.
 macro_rules! each {
     ($self:ident, $store:ident => $call:expr) => {
-        match $self {
-            Self::Memory($store) => Ok($call),
+        match &$self.engine {
+            Engine::Memory($store) => Ok($call),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite($store) => $call.await,
+            Engine::Sqlite($store) => $call.await,
             #[cfg(any(feature = "mysql", feature = "postgres"))]
-            Self::Server($store) => $call.await,
+            Engine::Server($store) => $call.await,
         }
     };
 }
@@ -122,12 +163,12 @@ macro_rules! each {
 impl Store {
     /// The engine's name.
     pub fn engine(&self) -> &'static str {
-        match self {
-            Self::Memory(_) => "memory",
+        match &self.engine {
+            Engine::Memory(_) => "memory",
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => "sqlite",
+            Engine::Sqlite(_) => "sqlite",
             #[cfg(any(feature = "mysql", feature = "postgres"))]
-            Self::Server(store) => store.engine(),
+            Engine::Server(store) => store.engine(),
         }
     }
 
@@ -135,9 +176,111 @@ impl Store {
     /// replaces a newer one.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was saved then.
+    /// [`StoreError`]; nothing was saved then, or everything without our hearing of it.
     pub async fn save(&self, records: &[Record]) -> Result<(), StoreError> {
-        each!(self, store => store.save(records))
+        self.save_batch(records, records.len(), || {}).await
+    }
+
+    /// Saves records, of which the first `seen` may be there already and the others are new for
+    /// certain. `saved` runs once they are saved; for statistics that is one moment.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub async fn save_batch(
+        &self,
+        records: &[Record],
+        seen: usize,
+        saved: impl FnOnce(),
+    ) -> Result<(), StoreError> {
+        let _order = self.begin_to_write().await?;
+        let booked = self.write(records, seen).await?;
+        self.windows.take_in(&booked, saved);
+        Ok(())
+    }
+
+    async fn write(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
+        match &self.engine {
+            Engine::Memory(store) => {
+                let _all_the_same = seen;
+                Ok(store.save(records))
+            }
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(store) => store.save(records, seen).await,
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Engine::Server(store) => store.save(records, seen).await,
+        }
+    }
+
+    /// Waits for its turn to write, and knows how often was written before.
+    async fn begin_to_write(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let order = self.writing.lock().await;
+        if !self.windows.is_begun() {
+            self.windows.begin(each!(self, store => store.version())?);
+        }
+        Ok(order)
+    }
+
+    /// The statistics of the last so many hours, over every record that there is at one moment:
+    /// those in the store, and those of `table` whose newest state it does not have yet.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where what was written last is uncertain.
+    pub async fn statistics(
+        &self,
+        query: WindowQuery,
+        table: &Table,
+    ) -> Result<Statistics, StoreError> {
+        if !self.windows.is_begun() {
+            drop(self.begin_to_write().await?);
+        }
+        let read = async |wanted: Wanted| each!(self, store => store.sums(&wanted));
+        let found = self.windows.statistics(query, table, read).await?;
+        found.ok_or(StoreError::Uncertain)
+    }
+
+    /// Bytes by the span in which they flowed, of one user or of all: start, in seconds since
+    /// 1970, to destinations, from them. Spans without any are left out. What the store does not
+    /// have of `table` yet counts as flowing at `now`.
+    ///
+    /// `span` is a multiple of an hour; the range is one of seconds, its end left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn usage(
+        &self,
+        user: Option<&str>,
+        span: i64,
+        range: (i64, i64),
+        table: &Table,
+        now: Timestamp,
+    ) -> Result<Vec<(i64, i64, i64)>, StoreError> {
+        let _order = self.writing.lock().await;
+        let mut usage = each!(self, store => store.usage(user, span, range))?;
+        let start = span_start(now.as_millisecond(), span);
+        let (sent, received) = Windows::unsaved_bytes(user, table);
+        if (sent, received) != (0, 0) && (range.0..range.1).contains(&now.as_second()) {
+            match usage.iter_mut().find(|part| part.0 == start) {
+                Some(part) => *part = (start, part.1 + sent, part.2 + received),
+                None => usage.push((start, sent, received)),
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Counts an ended session that leaves memory for the disk, if `remove` says that it did.
+    pub fn spill(&self, session: &Session, remove: &dyn Fn() -> bool) -> bool {
+        self.windows.spill(session, remove)
+    }
+
+    /// Saves ended sessions that were on disk alone.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub async fn save_spilled(&self, records: &[Record]) -> Result<(), StoreError> {
+        let _order = self.begin_to_write().await?;
+        let booked = self.write(records, records.len()).await?;
+        self.windows.take_in_spilled(&booked);
+        Ok(())
     }
 
     /// The record of a session.
@@ -168,15 +311,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn close_crashed(&self, node: &str) -> Result<u64, StoreError> {
-        each!(self, store => store.close_crashed(node))
-    }
-
-    /// Deletes up to `most` sessions that ended before a time. Returns how many.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn expire(&self, before: Timestamp, most: usize) -> Result<u64, StoreError> {
-        each!(self, store => store.expire(before, most))
+        let mut closed = 0;
+        loop {
+            let _order = self.begin_to_write().await?;
+            match each!(self, store => store.close_crashed(node))? {
+                None => return Ok(closed),
+                Some(booked) => {
+                    closed += booked.rows;
+                    self.windows.take_in(&booked, || {});
+                }
+            }
+        }
     }
 
     /// The oldest sessions that ended before a time, at most `most`.
@@ -192,35 +337,71 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
-        each!(self, store => store.delete(ids))
+        let _order = self.begin_to_write().await?;
+        let booked = each!(self, store => store.delete(ids))?;
+        self.windows.take_in(&booked, || {});
+        Ok(booked.rows)
+    }
+
+    /// Forgets what was used before a time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_usage(&self, before: Timestamp) -> Result<(), StoreError> {
+        let before = span_start(before.as_millisecond(), crate::rollup::HOUR);
+        each!(self, store => store.forget_usage(before))
+    }
+
+    /// How many rollups differ from what counting the rows gives.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn wrong_rollups(&self) -> Result<u64, StoreError> {
+        match &self.engine {
+            Engine::Memory(_) => Ok(0),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(store) => store.wrong_rollups().await,
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Engine::Server(store) => store.wrong_rollups().await,
+        }
+    }
+
+    /// The SQLite file, where that is what it is, for tests.
+    #[cfg(feature = "sqlite")]
+    #[doc(hidden)]
+    pub fn sqlite(&self) -> Option<&SqliteStore> {
+        match &self.engine {
+            Engine::Sqlite(store) => Some(store),
+            _ => None,
+        }
     }
 
     /// The database server, where that is what it is: several nodes may share it.
     #[cfg(any(feature = "mysql", feature = "postgres"))]
     pub fn server(&self) -> Option<&ServerStore> {
-        match self {
-            Self::Server(store) => Some(store),
+        match &self.engine {
+            Engine::Server(store) => Some(store),
             _ => None,
         }
     }
 
     /// Where a damaged database lies that this one took the place of at the start.
     pub fn quarantined(&self) -> Option<&std::path::Path> {
-        match self {
+        match &self.engine {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.quarantined(),
+            Engine::Sqlite(store) => store.quarantined(),
             _ => None,
         }
     }
 
     /// Whether several nodes may keep their records here.
     pub fn is_shared(&self) -> bool {
-        match self {
-            Self::Memory(_) => false,
+        match &self.engine {
+            Engine::Memory(_) => false,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => false,
+            Engine::Sqlite(_) => false,
             #[cfg(any(feature = "mysql", feature = "postgres"))]
-            Self::Server(_) => true,
+            Engine::Server(_) => true,
         }
     }
 
@@ -236,9 +417,9 @@ impl Store {
         detail: &str,
         patience: Duration,
     ) -> Result<Answer, StoreError> {
-        match self {
+        match &self.engine {
             #[cfg(any(feature = "mysql", feature = "postgres"))]
-            Self::Server(store) => {
+            Engine::Server(store) => {
                 let command = store.ask_stop(session, node, detail).await?;
                 let began = tokio::time::Instant::now();
                 while began.elapsed() < patience {
@@ -266,12 +447,12 @@ impl Store {
 
     /// Closes it. Later calls fail.
     pub async fn close(&self) {
-        match self {
-            Self::Memory(_) => {}
+        match &self.engine {
+            Engine::Memory(_) => {}
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(store) => store.close().await,
+            Engine::Sqlite(store) => store.close().await,
             #[cfg(any(feature = "mysql", feature = "postgres"))]
-            Self::Server(store) => store.close().await,
+            Engine::Server(store) => store.close().await,
         }
     }
 }
@@ -279,12 +460,27 @@ impl Store {
 /// Whether a state of a session takes the place of the one that is known; `save_tail.sql` says the
 /// same to the databases.
 pub(crate) fn replaces(record: &Record, known: &Record) -> bool {
+    // As it is stored: whole milliseconds.
+    let updated = |record: &Record| record.updated_at.as_millisecond();
     match known.close_reason {
         None => {
             record.close_reason.is_some_and(|reason| reason != CloseReason::ServerCrash)
-                || record.updated_at >= known.updated_at
+                || updated(record) >= updated(known)
         }
-        Some(CloseReason::ServerCrash) => record.updated_at > known.updated_at,
+        Some(CloseReason::ServerCrash) => updated(record) > updated(known),
         Some(_) => false,
+    }
+}
+
+/// A state that a dead process left open, ended when it was last known alive, never "now".
+pub(crate) fn crashed(open: Record) -> Record {
+    let end = open.updated_at.max(open.start_time);
+    Record {
+        end_time: Some(end),
+        duration: Some(end.duration_since(open.start_time).unsigned_abs()),
+        status: Status::Failed,
+        close_reason: Some(CloseReason::ServerCrash),
+        updated_at: end,
+        ..open
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use rustsocks_sessions::Record;
 use rustsocks_sessions::clock::millis;
 
-use crate::sql::{Dialect, Kind, integer};
+use crate::sql::{Dialect, Mark, integer};
 
 /// Columns per row.
 pub(crate) const COLUMNS: usize = 27;
 
 /// What each column's bound text stands for, where it is not itself.
-const KINDS: [(usize, Kind); 4] =
-    [(0, Kind::Id), (2, Kind::Time), (3, Kind::Time), (26, Kind::Time)];
+const MARKS: [(usize, Mark); 4] =
+    [(0, Mark::Id), (2, Mark::Time), (3, Mark::Time), (26, Mark::Time)];
 
 /// Takes the values of a row one by one.
 pub(crate) trait Row {
@@ -32,8 +32,8 @@ pub(crate) trait Row {
 pub(crate) fn put_marks(dialect: Dialect, sql: &mut String, first: usize) {
     for column in 0..COLUMNS {
         sql.push(if column == 0 { '(' } else { ',' });
-        let kind = KINDS.iter().find(|(known, _)| *known == column);
-        dialect.put_mark(sql, first + column, kind.map_or(Kind::Plain, |(_, kind)| *kind));
+        let mark = MARKS.iter().find(|(known, _)| *known == column);
+        dialect.put_mark(sql, first + column, mark.map_or(Mark::Plain, |(_, mark)| *mark));
     }
     sql.push(')');
 }

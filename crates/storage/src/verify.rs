@@ -34,6 +34,8 @@ pub struct Sums {
     pub wrong: u64,
     /// The first of these.
     pub first_wrong: Option<Contradiction>,
+    /// Rollups that are not what counting the rows gives.
+    pub wrong_rollups: u64,
 }
 
 /// A row that contradicts itself.
@@ -94,6 +96,7 @@ pub async fn verify(store: &Store) -> Result<Sums, StoreError> {
             };
         }
     }
+    sums.wrong_rollups = store.wrong_rollups().await?;
     Ok(sums)
 }
 

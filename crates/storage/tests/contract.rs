@@ -7,14 +7,17 @@
 mod server;
 mod support;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use rustsocks_proto::Protocol;
-use rustsocks_sessions::{CloseReason, Record, Status};
+use rustsocks_sessions::{Clock, CloseReason, Record, Rules, Status, Table};
 use rustsocks_storage::{
-    Direction, Durability, Filter, MemoryStore, Page, Paging, Sort, SortKey, SqliteStore, Store,
+    Direction, Durability, Filter, MemoryStore, Page, Paging, Sort, SortKey, SqliteStore,
+    Statistics, Store, Sums, WindowQuery,
 };
 use rustsocks_testkit::Kind;
 use server::on_server;
@@ -27,7 +30,7 @@ macro_rules! promises {
         mod in_memory {
             $(#[tokio::test]
             async fn $name() {
-                let store = super::Store::Memory(super::MemoryStore::new(100_000));
+                let store = super::Store::from(super::MemoryStore::new(100_000));
                 super::$name(store).await;
             })+
         }
@@ -66,6 +69,8 @@ promises! {
     sql_and_the_filter_itself_agree
     pages_and_cursors_cover_everything_once_while_records_are_added
     retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_running_one
+    statistics_equal_what_counting_the_records_gives
+    usage_is_booked_in_the_hours_in_which_the_bytes_flowed
 }
 
 async fn everything(store: &Store) -> Page {
@@ -98,10 +103,7 @@ async fn an_older_state_never_replaces_a_newer_one(store: Store) {
     let newer = Record { bytes_sent: 900, updated_at: at(1900), ..active(1) };
     store.save(std::slice::from_ref(&newer)).await.unwrap();
     store.save(&[active(1)]).await.unwrap();
-    match store.find(id(1)).await.unwrap() {
-        Some(found) => assert_eq!(found, newer),
-        None => assert_eq!(store.engine(), "memory", "only memory keeps no running ones"),
-    }
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(newer.clone()));
     let last = ended(1, 5000);
     store.save(std::slice::from_ref(&last)).await.unwrap();
     store.save(std::slice::from_ref(&newer)).await.unwrap();
@@ -129,9 +131,6 @@ async fn a_concluded_end_never_replaces_a_newer_state(store: Store) {
     store.save(std::slice::from_ref(&newer)).await.unwrap();
     // What the journal knew was older than what the store had.
     store.save(&[crashed(1800)]).await.unwrap();
-    if store.engine() == "memory" {
-        return; // It keeps no running ones.
-    }
     assert_eq!(store.find(id(1)).await.unwrap(), Some(newer.clone()));
     store.save(&[newer.clone(), crashed(1800), newer]).await.unwrap();
     assert_eq!(store.close_crashed("node").await.unwrap(), 1);
@@ -154,9 +153,7 @@ async fn a_session_taken_for_crashed_that_went_on_is_put_right(store: Store) {
     assert_eq!(store.find(id(1)).await.unwrap(), Some(crashed));
     let went_on = Record { bytes_sent: 77, updated_at: at(3000), ..active(1) };
     store.save(std::slice::from_ref(&went_on)).await.unwrap();
-    if store.engine() != "memory" {
-        assert_eq!(store.find(id(1)).await.unwrap(), Some(went_on));
-    }
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(went_on));
     let last = ended(1, 4000);
     store.save(std::slice::from_ref(&last)).await.unwrap();
     assert_eq!(store.find(id(1)).await.unwrap(), Some(last.clone()));
@@ -331,19 +328,215 @@ async fn retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_runn
     let records: Vec<Record> = (0..50).map(|n| ended(n, 2000 + n as i64)).collect();
     store.save(&records).await.unwrap();
     store.save(&[active(100)]).await.unwrap();
-    assert_eq!(store.expire(at(2040), 30).await.unwrap(), 30);
-    assert_eq!(store.expire(at(2040), 30).await.unwrap(), 10);
-    assert_eq!(store.expire(at(2040), 30).await.unwrap(), 0);
+    assert_eq!(expire(&store, 2040, 30).await, 30);
+    assert_eq!(expire(&store, 2040, 30).await, 10);
+    assert_eq!(expire(&store, 2040, 30).await, 0);
     assert_eq!(everything(&store).await.total, 10);
-    assert_eq!(store.expire(at(1_000_000), 1000).await.unwrap(), 10);
-    if let Some(running) = store.find(id(100)).await.unwrap() {
-        assert_eq!(running.status, Status::Active);
+    assert_eq!(expire(&store, 1_000_000, 1000).await, 10);
+    assert_eq!(store.find(id(100)).await.unwrap().unwrap().status, Status::Active);
+}
+
+/// One step of retention.
+async fn expire(store: &Store, before: i64, most: usize) -> u64 {
+    let old = store.oldest(at(before), most).await.unwrap();
+    let ids: Vec<_> = old.iter().map(|record| record.session_id).collect();
+    store.delete(&ids).await.unwrap()
+}
+
+/// A table without sessions.
+fn nobody() -> Table {
+    let rules = Rules {
+        accounting: true,
+        publish_every: 10,
+        interim: Duration::from_secs(5),
+        idle: None,
+        half_closed: None,
+        max_unsaved: 1000,
+        max_user_labels: 10,
+    };
+    Table::new(Clock::from_wall(|| at(0)), "node".into(), rules)
+}
+
+/// Every record of a store, running ones too.
+async fn all_records(store: &Store) -> Vec<Record> {
+    let running = Filter { status: Some(Status::Active), ..Filter::default() };
+    let mut records = Vec::new();
+    for filter in [Filter::default(), running] {
+        let page = store.history(&filter, Sort::default(), Paging::Page(0), 100_000).await;
+        records.extend(page.unwrap().records);
     }
+    records
+}
+
+/// What a window holds by counting each record.
+fn counted(records: &[Record], query: WindowQuery) -> Statistics {
+    let from = query.now.as_millisecond() - query.hours as i64 * 3_600_000;
+    let mut counted = Statistics::default();
+    let mut names = [BTreeMap::new(), BTreeMap::new()];
+    for record in records.iter().filter(|one| one.start_time.as_millisecond() >= from) {
+        let (sent, received) = (record.bytes_sent as i64, record.bytes_received as i64);
+        let failed = i64::from(record.status == Status::Failed);
+        let rejected = i64::from(record.status == Status::RejectedByAcl);
+        let sums = Sums { sessions: 1, failed, rejected, sent, received };
+        let add = |to: &mut Sums| {
+            to.sessions += 1;
+            to.failed += sums.failed;
+            to.rejected += sums.rejected;
+            to.sent += sums.sent;
+            to.received += sums.received;
+        };
+        add(&mut counted.total);
+        add(names[0].entry(record.user.to_string()).or_default());
+        add(names[1].entry(record.dest()).or_default());
+    }
+    let first = |names: &BTreeMap<String, Sums>, by: fn(&Sums) -> i64| {
+        let mut list: Vec<(Arc<str>, Sums)> =
+            names.iter().map(|(name, sums)| (name.as_str().into(), *sums)).collect();
+        list.sort_by_key(|(_, sums)| -by(sums));
+        list.truncate(query.top);
+        list
+    };
+    counted.users = first(&names[0], Sums::bytes);
+    counted.dests = first(&names[1], |sums| sums.sessions);
+    counted
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+async fn statistics_equal_what_counting_the_records_gives(store: Store) {
+    let table = nobody();
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut choose = move |most: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % most
+    };
+    let mut now = 100 * HOUR_MS;
+    let mut open: Vec<Record> = Vec::new();
+    let mut number = 0;
+    for round in 0..60 {
+        let mut batch = Vec::new();
+        for _ in 0..choose(20) {
+            number += 1;
+            let start = now - choose(60 * HOUR_MS as u64) as i64 * i64::from(choose(2) == 0);
+            let address = ["192.0.2.1", "2001:db8::1"][choose(2) as usize];
+            let host = [None, Some("example.com"), Some("a.example")][choose(3) as usize];
+            open.push(Record {
+                user: ["alice", "bob", "b\u{f6}b", "carol ", "carol"][choose(5) as usize].into(),
+                start_time: at(start),
+                dest_ip: address.into(),
+                dest_host: host.map(Into::into),
+                dest_port: [80, 443][choose(2) as usize],
+                updated_at: at(start),
+                ..active(number)
+            });
+            batch.extend(open.last().cloned());
+        }
+        for _ in 0..choose(10).min(open.len() as u64) {
+            let place = choose(open.len() as u64) as usize;
+            let record = &mut open[place];
+            record.bytes_sent += choose(1000);
+            record.bytes_received += choose(1000);
+            record.updated_at = at(now);
+            if choose(2) == 0 {
+                batch.push(record.clone());
+                continue;
+            }
+            let (status, reason) = [
+                (Status::Closed, CloseReason::ClientClosed),
+                (Status::Failed, CloseReason::ConnectRefused),
+                (Status::RejectedByAcl, CloseReason::RejectedByAcl),
+                (Status::Failed, CloseReason::ServerCrash),
+            ][choose(4) as usize];
+            record.end_time = Some(at(now));
+            record.duration = Some(Duration::from_secs(1));
+            (record.status, record.close_reason) = (status, Some(reason));
+            // The same state may be saved more than once, and older ones after it.
+            batch.push(record.clone());
+            if choose(3) == 0 {
+                batch.push(record.clone());
+            }
+            if choose(3) > 0 {
+                open.swap_remove(place);
+            } else if reason == CloseReason::ServerCrash {
+                // It was taken for crashed, and went on.
+                record.updated_at = at(now + 1);
+                record.status = Status::Active;
+                (record.end_time, record.duration, record.close_reason) = (None, None, None);
+            } else {
+                open.swap_remove(place);
+            }
+        }
+        store.save(&batch).await.unwrap();
+        if round % 7 == 6 {
+            expire(&store, now - 20 * HOUR_MS, 8).await;
+        }
+        if round == 50 {
+            store.close_crashed("node").await.unwrap();
+            open.clear();
+        }
+        now += [0, 400, 61_000, 2 * HOUR_MS][choose(4) as usize];
+        let records = all_records(&store).await;
+        for hours in [1, 7, 24, 87_600] {
+            let query = WindowQuery { hours, top: 4, now: at(now) };
+            let told = store.statistics(query, &table).await.unwrap();
+            let counted = counted(&records, query);
+            assert_eq!(told.total, counted.total, "round {round}, {hours} h");
+            assert_eq!(told.users, counted.users, "round {round}, {hours} h");
+            assert_eq!(told.dests, counted.dests, "round {round}, {hours} h");
+        }
+        assert_eq!(store.wrong_rollups().await.unwrap(), 0, "round {round}");
+    }
+}
+
+async fn usage_is_booked_in_the_hours_in_which_the_bytes_flowed(store: Store) {
+    let table = nobody();
+    let state = |hour: i64, sent: u64| Record {
+        bytes_sent: sent,
+        bytes_received: 2 * sent,
+        updated_at: at(hour * HOUR_MS + 1000),
+        ..active(1)
+    };
+    let other = Record { user: "bob".into(), updated_at: at(25 * HOUR_MS), ..ended(2, 2000) };
+    store.save(&[state(0, 10)]).await.unwrap();
+    store.save(&[state(1, 15)]).await.unwrap();
+    store.save(&[state(1, 20), other]).await.unwrap();
+    // Told again, and told late: neither counts twice.
+    store.save(&[state(1, 20)]).await.unwrap();
+    store.save(&[state(0, 10)]).await.unwrap();
+    let last = Record {
+        end_time: Some(at(50 * HOUR_MS)),
+        duration: Some(Duration::from_secs(50 * 3600)),
+        status: Status::Closed,
+        close_reason: Some(CloseReason::ClientClosed),
+        ..state(50, 100)
+    };
+    store.save(std::slice::from_ref(&last)).await.unwrap();
+    let start = at(0).as_second();
+    let usage = async |user, span, from: i64, to: i64| {
+        let range = (start + from * 3600, start + to * 3600);
+        let usage = store.usage(user, span, range, &table, at(90 * HOUR_MS)).await.unwrap();
+        usage.into_iter().map(|part| ((part.0 - start) / 3600, part.1, part.2)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        usage(Some("alice"), 3600, 0, 100).await,
+        [(0, 10, 20), (1, 10, 20), (50, 80, 160)]
+    );
+    assert_eq!(usage(Some("alice"), 3600, 1, 50).await, [(1, 10, 20)]);
+    assert_eq!(usage(Some("alice"), 86_400, 0, 100).await, [(0, 20, 40), (48, 80, 160)]);
+    assert_eq!(usage(None, 86_400, 0, 48).await, [(0, 20, 40), (24, 20, 2)]);
+    assert_eq!(usage(Some("nobody"), 3600, 0, 100).await, []);
+    // Deleting the record takes nothing of it back; forgetting the hours does.
+    store.delete(&[id(1)]).await.unwrap();
+    assert_eq!(usage(Some("alice"), 86_400, 0, 100).await, [(0, 20, 40), (48, 80, 160)]);
+    store.forget_usage(at(10 * HOUR_MS)).await.unwrap();
+    assert_eq!(usage(Some("alice"), 86_400, 0, 100).await, [(48, 80, 160)]);
 }
 
 /// A SQLite store in a folder of its own, with the file's path.
 async fn sqlite(folder: &TempDir) -> Store {
     let path = folder.path().join("deep/down/sessions.db");
     let (store, _) = SqliteStore::open(&support::options(&path, Durability::Full)).await.unwrap();
-    Store::Sqlite(Box::new(store))
+    store.into()
 }

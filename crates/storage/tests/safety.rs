@@ -25,7 +25,7 @@ fn place(folder: &TempDir) -> PathBuf {
 
 async fn open(path: &Path) -> Result<(Store, Vec<OpeningNotice>), StoreError> {
     let (store, notices) = SqliteStore::open(&options(path, Durability::Full)).await?;
-    Ok((Store::Sqlite(Box::new(store)), notices))
+    Ok((store.into(), notices))
 }
 
 /// A sound file with so many sessions, closed in order.
@@ -403,7 +403,7 @@ async fn every_connection_has_the_pragmas_after_a_failure_too() {
     store.save(&[ended(2, 2000)]).await.unwrap_err();
     holder.execute("ROLLBACK").await.unwrap();
     store.save(&[ended(2, 2000)]).await.unwrap();
-    let Store::Sqlite(store) = store else { unreachable!("it was opened as one") };
+    let store = store.sqlite().unwrap();
     assert_eq!(store.pragma("synchronous").await.unwrap(), "2");
     assert_eq!(store.pragma("journal_mode").await.unwrap(), "wal");
     assert_eq!(store.pragma("busy_timeout").await.unwrap(), "1000");

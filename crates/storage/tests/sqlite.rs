@@ -247,5 +247,5 @@ async fn a_page_of_history_walks_along_an_index_and_sorts_nothing() {
 async fn sqlite(folder: &TempDir) -> Store {
     let path = folder.path().join("deep/down/sessions.db");
     let (store, _) = SqliteStore::open(&support::options(&path, Durability::Full)).await.unwrap();
-    Store::Sqlite(Box::new(store))
+    store.into()
 }

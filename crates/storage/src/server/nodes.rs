@@ -88,13 +88,11 @@ impl ServerStore {
         self.execute(sql).await.map(drop)
     }
 
-    /// Ends the rows of every node that gave no sign of life for the lease: `failed`,
-    /// `server_crash`, at the time they were last known. Returns how many.
+    /// The nodes that have open rows and gave no sign of life for the lease.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn close_lapsed(&self, lease: Duration) -> Result<u64, StoreError> {
-        // The same statement as for one's own crash, node by node: there are few.
+    pub async fn lapsed(&self, lease: Duration) -> Result<Vec<String>, StoreError> {
         let lapsed = format!(
             "SELECT DISTINCT sessions.node_id AS node_id FROM sessions \
              LEFT JOIN nodes ON nodes.node_id = sessions.node_id \
@@ -104,12 +102,7 @@ impl ServerStore {
         let mut sql = self.statement(&lapsed);
         sql.number(millis(lease));
         let [rows] = self.read([sql]).await?;
-        let mut closed = 0;
-        for row in rows {
-            let node = row.text("node_id")?.unwrap_or_default();
-            closed += self.close_crashed(&node).await?;
-        }
-        Ok(closed)
+        rows.iter().map(|row| Ok(row.text("node_id")?.unwrap_or_default())).collect()
     }
 
     /// Asks a node to end a session; `detail` goes into the record. Returns the command's id.

@@ -152,3 +152,23 @@ pub(super) async fn migrate(
         Err(error) => Err(StoreError::Migration(error)),
     }
 }
+
+/// Prepares a connection for writing: without locks on the gaps between rows, which two nodes
+/// that save new sessions would wait for.
+pub(super) async fn make_writer(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+) -> Result<(), StoreError> {
+    match dialect {
+        #[cfg(feature = "mysql")]
+        Dialect::MySql => {
+            let words = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+            sqlx::Executor::execute(connection, words).await?;
+        }
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        _ => {
+            let _read_committed_already = connection;
+        }
+    }
+    Ok(())
+}

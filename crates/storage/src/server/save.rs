@@ -1,14 +1,15 @@
 //! Writing many records at once: multi-row upserts of a few fixed sizes, prepared once each.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustsocks_sessions::Record;
-use sqlx::any::AnyArguments;
-use sqlx::{AnyConnection, Arguments as _, AssertSqlSafe, Connection as _};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{AnyConnection, Arguments as _, AssertSqlSafe};
 
-use crate::sql::Dialect;
-use crate::store::{StoreError, replaces};
+use super::query;
+use crate::booking::Connected;
+use crate::sql::{Dialect, Statement};
+use crate::store::StoreError;
 use crate::values::{self, Row};
 
 /// Rows per statement: powers of two, so that any batch is a few prepared statements. The
@@ -27,24 +28,21 @@ impl Statements {
         Self { dialect, texts: SIZES.map(|size| values::save_text(dialect, size).into()) }
     }
 
-    /// Saves all records in one transaction.
-    pub(super) async fn save(
+    /// Writes all records.
+    pub(super) async fn upsert(
         &self,
         connection: &mut AnyConnection,
-        records: &[Record],
+        records: &[&Record],
     ) -> Result<(), StoreError> {
-        let records = newest(records);
-        let mut transaction = connection.begin().await?;
-        let mut rest = records.as_slice();
+        let mut rest = records;
         for (size, text) in SIZES.into_iter().zip(&self.texts) {
             while let Some((chunk, others)) = rest.split_at_checked(size) {
                 let sql = AssertSqlSafe(Arc::clone(text));
                 let arguments = self.arguments(chunk)?;
-                sqlx::query_with(sql, arguments).execute(&mut *transaction).await?;
+                sqlx::query_with(sql, arguments).execute(&mut *connection).await?;
                 rest = others;
             }
         }
-        transaction.commit().await?;
         Ok(())
     }
 
@@ -57,19 +55,26 @@ impl Statements {
     }
 }
 
-/// The newest state of each session, in the order of their ids, so that two nodes lock rows in
-/// one order. PostgreSQL takes a session only once per statement.
-fn newest(records: &[Record]) -> Vec<&Record> {
-    let mut newest: HashMap<_, &Record> = HashMap::with_capacity(records.len());
-    for record in records {
-        let known = newest.entry(record.session_id).or_insert(record);
-        if replaces(record, known) {
-            *known = record;
-        }
+/// The connection that writes, with the statements it has prepared.
+pub(super) struct Writer<'a> {
+    pub(super) connection: &'a mut AnyConnection,
+    pub(super) statements: &'a Statements,
+}
+
+impl Connected for Writer<'_> {
+    type Row = AnyRow;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        Ok(query(statement)?.execute(&mut *self.connection).await?.rows_affected())
     }
-    let mut list: Vec<&Record> = newest.into_values().collect();
-    list.sort_unstable_by_key(|record| record.session_id);
-    list
+
+    async fn fetch(&mut self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
+        Ok(query(statement)?.fetch_all(&mut *self.connection).await?)
+    }
+
+    async fn upsert(&mut self, records: &[&Record]) -> Result<(), StoreError> {
+        self.statements.upsert(self.connection, records).await
+    }
 }
 
 struct Bound {

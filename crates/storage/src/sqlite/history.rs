@@ -19,6 +19,8 @@ pub(super) fn query(
     for value in statement.values {
         match value {
             Value::Text(text) => values.add(text),
+            Value::Shared(text) => values.add(text),
+            Value::Fixed(text) => values.add(text),
             Value::Number(number) => values.add(number),
         }
         .map_err(sqlx::Error::Encode)?;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use rustsocks_sessions::Record;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, SqliteConnection};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments as _, AssertSqlSafe, SqliteConnection};
 
-use crate::sql::Dialect;
+use super::history;
+use crate::booking::Connected;
+use crate::sql::{Dialect, Statement};
 use crate::store::StoreError;
 use crate::values::{self, COLUMNS, Row};
 
@@ -25,29 +27,48 @@ impl Statements {
         Self { texts: SIZES.map(|size| values::save_text(Dialect::Sqlite, size).into()) }
     }
 
-    /// Saves all records in one transaction.
-    pub(super) async fn save(
+    /// Writes all records.
+    pub(super) async fn upsert(
         &self,
         connection: &mut SqliteConnection,
-        records: &[Record],
+        records: &[&Record],
     ) -> Result<(), StoreError> {
-        // Immediate: a deferred transaction that finds the lock taken later fails at once,
-        // however long it may wait.
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let mut rest = records;
         for (size, text) in SIZES.into_iter().zip(&self.texts) {
             while let Some((chunk, others)) = rest.split_at_checked(size) {
                 let sql = AssertSqlSafe(Arc::clone(text));
-                sqlx::query_with(sql, arguments(chunk)?).execute(&mut *transaction).await?;
+                sqlx::query_with(sql, arguments(chunk)?).execute(&mut *connection).await?;
                 rest = others;
             }
         }
-        transaction.commit().await?;
         Ok(())
     }
 }
 
-fn arguments(records: &[Record]) -> Result<SqliteArguments, sqlx::Error> {
+/// The connection that writes, with the statements it has prepared.
+pub(super) struct Writer<'a> {
+    pub(super) connection: &'a mut SqliteConnection,
+    pub(super) statements: &'a Statements,
+}
+
+impl Connected for Writer<'_> {
+    type Row = SqliteRow;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        let done = history::query(statement)?.execute(&mut *self.connection).await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn fetch(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
+        Ok(history::query(statement)?.fetch_all(&mut *self.connection).await?)
+    }
+
+    async fn upsert(&mut self, records: &[&Record]) -> Result<(), StoreError> {
+        self.statements.upsert(self.connection, records).await
+    }
+}
+
+fn arguments(records: &[&Record]) -> Result<SqliteArguments, sqlx::Error> {
     let mut row = Bound(SqliteArguments::default());
     row.0.reserve(records.len() * COLUMNS, 0);
     for record in records {

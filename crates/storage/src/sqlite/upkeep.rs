@@ -12,9 +12,9 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::check::{self, Verdict};
 use super::place::{Lock, refuse};
 use super::schema::{self, Schema};
-use super::{LOCK_WAIT, SqliteOptions, SqliteStore, open_error, snapshot};
+use super::{LOCK_WAIT, history, SqliteOptions, SqliteStore, open_error, snapshot};
 use crate::row::{Columns as _, record};
-use crate::sql::Dialect;
+use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
 use crate::verify::Sums;
@@ -104,6 +104,10 @@ pub async fn verify(path: &Path) -> Result<Sums, StoreError> {
         while let Some(row) = rows.try_next().await? {
             add(&mut sums, &row);
         }
+    }
+    for statement in sql::wrong_rollups(Dialect::Sqlite) {
+        let row = history::query(statement)?.fetch_one(&mut connection).await?;
+        sums.wrong_rollups += row.number("total")?.unwrap_or(0).unsigned_abs();
     }
     connection.close().await?;
     Ok(sums)

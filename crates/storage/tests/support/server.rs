@@ -17,8 +17,9 @@ pub(crate) async fn server_store(url: String) -> Result<Store, StoreError> {
         url: url.into(),
         statement_timeout: Duration::from_secs(10),
         migrate: true,
+        node: "node".into(),
         migration_lock: true,
     };
     let store = ServerStore::open(options).await?;
-    Ok(Store::Server(Box::new(store)))
+    Ok(store.into())
 }

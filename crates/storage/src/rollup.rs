@@ -1,0 +1,203 @@
+//! Rollups: sums of sessions by the minute, hour and day in which they started, per user and per
+//! destination; and the bytes of each hour in which they flowed, per user.
+//!
+//! A save knows what each row was before, so the sums change by the difference and always equal
+//! what counting the rows would give.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustsocks_sessions::{Record, Status};
+
+/// Seconds of the spans that are summed, the finest first.
+pub(crate) const SPANS: [i64; 3] = [MINUTE, HOUR, DAY];
+pub(crate) const MINUTE: i64 = 60;
+pub(crate) const HOUR: i64 = 3600;
+pub(crate) const DAY: i64 = 86_400;
+
+/// What is summed. Differences may be negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Sessions of every kind, running ones too.
+    pub sessions: i64,
+    /// Sessions that failed.
+    pub failed: i64,
+    /// Sessions that the access rules refused.
+    pub rejected: i64,
+    /// Payload bytes, client to destination.
+    pub sent: i64,
+    /// Payload bytes, destination to client.
+    pub received: i64,
+}
+
+impl Sums {
+    /// What one record adds.
+    pub(crate) fn of(record: &Record) -> Self {
+        Self {
+            sessions: 1,
+            failed: i64::from(record.status == Status::Failed),
+            rejected: i64::from(record.status == Status::RejectedByAcl),
+            sent: signed(record.bytes_sent),
+            received: signed(record.bytes_received),
+        }
+    }
+
+    /// Bytes of both directions.
+    pub fn bytes(&self) -> i64 {
+        self.sent.saturating_add(self.received)
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.add_times(other, 1);
+    }
+
+    /// Adds something so many times: -1 takes it off.
+    pub(crate) fn add_times(&mut self, other: &Self, times: i64) {
+        let add = |value: &mut i64, more: i64| {
+            *value = value.saturating_add(more.saturating_mul(times));
+        };
+        add(&mut self.sessions, other.sessions);
+        add(&mut self.failed, other.failed);
+        add(&mut self.rejected, other.rejected);
+        add(&mut self.sent, other.sent);
+        add(&mut self.received, other.received);
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// By what the sums are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The user's name.
+    User,
+    /// The destination with its port.
+    Dest,
+}
+
+impl Kind {
+    /// Both kinds.
+    pub(crate) const ALL: [Self; 2] = [Self::User, Self::Dest];
+
+    /// How it is stored.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Dest => "dest",
+        }
+    }
+}
+
+/// The second in which the span begins that a time, in milliseconds since 1970, falls into.
+pub(crate) fn span_start(millis: i64, span: i64) -> i64 {
+    millis.div_euclid(1000).div_euclid(span) * span
+}
+
+/// Which sum: of a node's sessions of one name that started in one span.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) kind: Kind,
+    /// Seconds since 1970.
+    pub(crate) start: i64,
+    pub(crate) node: Arc<str>,
+    pub(crate) name: Arc<str>,
+}
+
+/// By what a write changes the sums.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    /// By minute.
+    minutes: HashMap<Key, Sums>,
+    /// By user, hour and node: bytes to destinations, bytes from them.
+    flows: HashMap<(Arc<str>, i64, Arc<str>), (i64, i64)>,
+}
+
+impl Changes {
+    /// A row takes the place of another, or of none.
+    pub(crate) fn replace(&mut self, known: Option<&Record>, record: &Record) {
+        let (sent, received) =
+            known.map_or((0, 0), |known| (known.bytes_sent, known.bytes_received));
+        let sent = signed(record.bytes_sent) - signed(sent);
+        let received = signed(record.bytes_received) - signed(received);
+        if sent != 0 || received != 0 {
+            let hour = span_start(record.updated_at.as_millisecond(), HOUR);
+            let key = (Arc::clone(&record.user), hour, Arc::clone(&record.node_id));
+            let flow = self.flows.entry(key).or_default();
+            *flow = (flow.0.saturating_add(sent), flow.1.saturating_add(received));
+        }
+        if let Some(known) = known {
+            self.count(known, -1);
+        }
+        self.count(record, 1);
+    }
+
+    /// A row is there so many times more: 1 adds it, -1 takes it off. What flowed stays.
+    pub(crate) fn count(&mut self, record: &Record, times: i64) {
+        self.add(record, &Sums::of(record), times);
+    }
+
+    /// Adds sums where a record belongs.
+    pub(crate) fn add(&mut self, record: &Record, sums: &Sums, times: i64) {
+        let start = span_start(record.start_time.as_millisecond(), MINUTE);
+        let dest: Arc<str> = record.dest().into();
+        for (kind, name) in [(Kind::User, Arc::clone(&record.user)), (Kind::Dest, dest)] {
+            let key = Key { kind, start, node: Arc::clone(&record.node_id), name };
+            self.minutes.entry(key).or_default().add_times(sums, times);
+        }
+    }
+
+    /// What changes by minute.
+    pub(crate) fn minutes(&self) -> impl Iterator<Item = (&Key, &Sums)> {
+        self.minutes.iter().filter(|(_, sums)| !sums.is_zero())
+    }
+
+    /// Takes off what is in others and here, and forgets what comes to nothing.
+    pub(crate) fn take_off(&mut self, others: &Self) {
+        for (key, sums) in others.minutes() {
+            if let Some(here) = self.minutes.get_mut(key) {
+                here.add_times(sums, -1);
+            }
+        }
+        self.minutes.retain(|_, sums| !sums.is_zero());
+    }
+
+    /// What changes by a span, in the order of the keys, so that two nodes lock rows in one order.
+    pub(crate) fn by_span(&self, span: i64) -> Vec<(Key, Sums)> {
+        let mut spans: HashMap<Key, Sums> = HashMap::with_capacity(self.minutes.len());
+        for (key, sums) in self.minutes() {
+            let key = Key { start: key.start.div_euclid(span) * span, ..key.clone() };
+            spans.entry(key).or_default().add(sums);
+        }
+        let mut list: Vec<_> = spans.into_iter().filter(|(_, sums)| !sums.is_zero()).collect();
+        list.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+        list
+    }
+
+    /// What flowed: user, hour, node, bytes to destinations, bytes from them.
+    pub(crate) fn flows(&self) -> Vec<(&Arc<str>, i64, &Arc<str>, i64, i64)> {
+        let mut list: Vec<_> = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| **flow != (0, 0))
+            .map(|((user, hour, node), flow)| (user, *hour, node, flow.0, flow.1))
+            .collect();
+        list.sort_unstable();
+        list
+    }
+}
+
+/// What a write did.
+#[derive(Debug, Default)]
+pub(crate) struct Booked {
+    /// The number of this node's write.
+    pub(crate) version: i64,
+    /// Rows written or deleted.
+    pub(crate) rows: u64,
+    pub(crate) changes: Changes,
+}

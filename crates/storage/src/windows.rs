@@ -1,0 +1,448 @@
+//! Statistics of "the last so many hours", always ready.
+//!
+//! A window that somebody has asked for is kept: its sums per user and per destination, from a
+//! whole minute on. Each write of ours changes it by what the write changed in the rollups; as
+//! time goes on, the minutes that leave it are taken off. To an answer come the rows between the
+//! window's very beginning and its first whole minute, and the sessions whose newest state the
+//! store does not have yet.
+//!
+//! Everything here speaks of one moment, which the versions of the rollups name: a window is of
+//! the store's state after so many writes of this node and so many of others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustsocks_sessions::{Record, Session, Table};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::rollup::{Booked, Changes, DAY, HOUR, Kind, MINUTE, Sums, span_start};
+
+/// Names per kind that a window holds. Beyond that, those with the fewest sessions are forgotten:
+/// the sums of the others stay exact, and so do the totals.
+const MOST_NAMES: usize = 100_000;
+
+/// Windows that are kept; the one that was asked for longest ago goes first.
+const MOST_WINDOWS: usize = 8;
+
+/// Minutes that are taken off one by one; a window that lies further behind is read anew.
+const MOST_MINUTES: i64 = 120;
+
+/// How long to wait for our own write to be taken in.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+type ByName = HashMap<Arc<str>, Sums>;
+
+/// What a window needs of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Rows that started in this range of time, the end left out.
+    pub(crate) edge: (Timestamp, Timestamp),
+    /// Sums over these ranges: span, first start, end, in seconds.
+    pub(crate) ranges: Vec<(i64, i64, i64)>,
+    /// How many names per kind.
+    pub(crate) most: usize,
+}
+
+/// What the store has, all of one moment.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// How often this node has written.
+    pub(crate) own: i64,
+    /// How often other nodes have.
+    pub(crate) others: i64,
+    /// Sessions that other nodes have running.
+    pub(crate) elsewhere: u64,
+    pub(crate) edge: Vec<Record>,
+    /// By user, by destination.
+    pub(crate) sums: [ByName; 2],
+}
+
+/// The sums of records by name.
+pub(crate) fn sums_by_name<'a>(kind: Kind, records: impl Iterator<Item = &'a Record>) -> ByName {
+    let mut sums = ByName::new();
+    for record in records {
+        sums.entry(name(kind, record)).or_default().add(&Sums::of(record));
+    }
+    sums
+}
+
+fn name(kind: Kind, record: &Record) -> Arc<str> {
+    match kind {
+        Kind::User => Arc::clone(&record.user),
+        Kind::Dest => record.dest().into(),
+    }
+}
+
+/// One window.
+#[derive(Debug)]
+struct Window {
+    hours: u64,
+    /// Its first whole minute, in seconds.
+    from: i64,
+    /// Other nodes' writes that are in it.
+    others: i64,
+    names: [ByName; 2],
+    /// Beside the names, of which some may be forgotten.
+    total: Sums,
+    used: Instant,
+}
+
+impl Window {
+    fn change(&mut self, kind: Kind, name: &Arc<str>, sums: &Sums, times: i64) {
+        if kind == Kind::User {
+            self.total.add_times(sums, times);
+        }
+        add(&mut self.names[kind as usize], name, sums, times);
+    }
+
+    fn trim(&mut self) {
+        for names in self.names.iter_mut().filter(|names| names.len() > MOST_NAMES * 5 / 4) {
+            let mut counts: Vec<i64> = names.values().map(|sums| sums.sessions).collect();
+            let place = counts.len() - MOST_NAMES;
+            let (_, least, _) = counts.select_nth_unstable(place);
+            let least = *least;
+            names.retain(|_, sums| sums.sessions > least);
+        }
+    }
+}
+
+fn add(names: &mut ByName, name: &Arc<str>, sums: &Sums, times: i64) {
+    let sum = match names.get_mut(name) {
+        Some(sum) => sum,
+        // What was forgotten is not taken off either.
+        None if times < 0 => return,
+        None => names.entry(Arc::clone(name)).or_default(),
+    };
+    sum.add_times(sums, times);
+    if sum.sessions <= 0 {
+        names.remove(name);
+    }
+}
+
+/// The windows of one store.
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    state: Mutex<State>,
+    /// Rings when a write was taken in.
+    taken_in: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// This node's writes that are taken in; unknown before the first.
+    own: Option<i64>,
+    windows: Vec<Window>,
+    /// What ended sessions that are on disk alone will add.
+    spilled: Changes,
+}
+
+/// What became of the sessions that started within a window.
+#[derive(Clone, Debug, Default)]
+pub struct Statistics {
+    /// Sessions that run now.
+    pub active: u64,
+    /// All together.
+    pub total: Sums,
+    /// The users with the most bytes.
+    pub users: Vec<(Arc<str>, Sums)>,
+    /// The destinations with the most sessions.
+    pub dests: Vec<(Arc<str>, Sums)>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowQuery {
+    /// How long the window is.
+    pub hours: u64,
+    /// How many users and destinations.
+    pub top: usize,
+    /// Where it ends.
+    pub now: Timestamp,
+}
+
+impl WindowQuery {
+    fn from(&self) -> Timestamp {
+        let hours = i64::try_from(self.hours).unwrap_or(i64::MAX);
+        let span = jiff::SignedDuration::from_secs(hours.saturating_mul(HOUR));
+        self.now.checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// The first whole minute, in seconds.
+    fn first_minute(&self) -> i64 {
+        let millis = self.from().as_millisecond();
+        span_start(millis + MINUTE * 1000 - 1, MINUTE)
+    }
+}
+
+/// The ranges of spans from a whole minute on.
+fn ranges(from: i64) -> Vec<(i64, i64, i64)> {
+    let up = |second: i64, span: i64| -(-second).div_euclid(span) * span;
+    let (hour, day) = (up(from, HOUR), up(from, DAY));
+    vec![(MINUTE, from, hour), (HOUR, hour, day), (DAY, day, i64::MAX)]
+}
+
+/// What to do with what the store gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// Read the window anew.
+    Build,
+    /// Take off what leaves it; it began at this second, and had so many writes of others.
+    Advance { from: i64, others: i64 },
+}
+
+impl Windows {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes a write in; `meanwhile` runs at the same moment, as far as answers are concerned.
+    pub(crate) fn take_in(&self, booked: &Booked, meanwhile: impl FnOnce()) {
+        let mut state = self.lock();
+        state.take_in(booked);
+        meanwhile();
+        drop(state);
+        self.taken_in.notify_waiters();
+    }
+
+    /// Counts an ended session that leaves memory for the disk, if `remove` says that it did.
+    pub(crate) fn spill(&self, session: &Session, remove: &dyn Fn() -> bool) -> bool {
+        let record = session.snapshot();
+        let mut state = self.lock();
+        let here = remove();
+        if here {
+            state.spilled.add(&record, &unsaved(session, &record), 1);
+        }
+        here
+    }
+
+    /// Takes a write in that brought ended sessions from the disk into the store.
+    pub(crate) fn take_in_spilled(&self, booked: &Booked) {
+        let mut state = self.lock();
+        state.take_in(booked);
+        state.spilled.take_off(&booked.changes);
+        drop(state);
+        self.taken_in.notify_waiters();
+    }
+
+    /// Whether it is known how often this node has written.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.lock().own.is_some()
+    }
+
+    /// Begins after so many writes of this node.
+    pub(crate) fn begin(&self, own: i64) {
+        self.lock().own.get_or_insert(own);
+    }
+
+    /// What to ask the store for.
+    fn plan(&self, query: &WindowQuery) -> (Plan, Wanted) {
+        let first = query.first_minute();
+        let start = |second: i64| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
+        let edge = (query.from(), start(first));
+        let state = self.lock();
+        let window = state.windows.iter().find(|window| window.hours == query.hours);
+        match window {
+            Some(window) if (0..=MOST_MINUTES * MINUTE).contains(&(first - window.from)) => {
+                let ranges = match first == window.from {
+                    true => vec![],
+                    false => vec![(MINUTE, window.from, first)],
+                };
+                let plan = Plan::Advance { from: window.from, others: window.others };
+                (plan, Wanted { edge, ranges, most: usize::MAX >> 1 })
+            }
+            _ => (Plan::Build, Wanted { edge, ranges: ranges(first), most: MOST_NAMES }),
+        }
+    }
+
+    /// Answers from the store's state; none where that is not of the moment that is known here.
+    fn answer(
+        &self,
+        query: &WindowQuery,
+        plan: Plan,
+        found: Found,
+        table: &Table,
+    ) -> Option<Statistics> {
+        let first = query.first_minute();
+        let mut state = self.lock();
+        if state.own != Some(found.own) {
+            return None;
+        }
+        let place = state.windows.iter().position(|window| window.hours == query.hours);
+        match (plan, place) {
+            (Plan::Build, place) => {
+                place.map(|place| state.windows.remove(place));
+                state.build(query, first, found.others, found.sums);
+            }
+            (Plan::Advance { from, others }, Some(place)) => {
+                let window = &mut state.windows[place];
+                if window.from != from || window.others != others {
+                    return None;
+                }
+                if others != found.others {
+                    state.windows.remove(place);
+                    return None;
+                }
+                for (kind, sums) in Kind::ALL.into_iter().zip(&found.sums) {
+                    sums.iter().for_each(|(name, sums)| window.change(kind, name, sums, -1));
+                }
+                window.from = first;
+                window.used = Instant::now();
+            }
+            (Plan::Advance { .. }, None) => return None,
+        }
+        let window = state.windows.iter().find(|window| window.hours == query.hours)?;
+        Some(state.complete(window, query, &found.edge, found.elsewhere, table))
+    }
+
+    /// Bytes to and from destinations that the store does not have yet, of one user or of all.
+    pub(crate) fn unsaved_bytes(user: Option<&str>, table: &Table) -> (i64, i64) {
+        let mut total = Sums::default();
+        for session in table.unsaved() {
+            let record = session.snapshot();
+            if user.is_none_or(|user| *user == *record.user) {
+                total.add(&unsaved(&session, &record));
+            }
+        }
+        (total.sent, total.received)
+    }
+
+    /// The statistics of a window; `read` asks the store.
+    pub(crate) async fn statistics<E>(
+        &self,
+        query: WindowQuery,
+        table: &Table,
+        read: impl AsyncFn(Wanted) -> Result<Found, E>,
+    ) -> Result<Option<Statistics>, E> {
+        let began = Instant::now();
+        loop {
+            let taken_in = self.taken_in.notified();
+            let (plan, wanted) = self.plan(&query);
+            let found = read(wanted).await?;
+            if let Some(statistics) = self.answer(&query, plan, found, table) {
+                return Ok(Some(statistics));
+            }
+            if began.elapsed() > PATIENCE {
+                return Ok(None);
+            }
+            // Our own write is about to be taken in, or another node has written.
+            let _in_time = tokio::time::timeout(Duration::from_millis(5), taken_in).await;
+        }
+    }
+}
+
+impl State {
+    fn take_in(&mut self, booked: &Booked) {
+        if self.own.is_some_and(|own| own + 1 != booked.version) {
+            // A write whose end we did not hear of; what it did is in the store alone.
+            self.windows.clear();
+        }
+        self.own = Some(booked.version);
+        for window in &mut self.windows {
+            let from = window.from;
+            for (key, sums) in booked.changes.minutes().filter(|(key, _)| key.start >= from) {
+                window.change(key.kind, &key.name, sums, 1);
+            }
+            window.trim();
+        }
+    }
+
+    fn build(&mut self, query: &WindowQuery, from: i64, others: i64, names: [ByName; 2]) {
+        if self.windows.len() >= MOST_WINDOWS
+            && let Some(oldest) =
+                (0..self.windows.len()).min_by_key(|place| self.windows[*place].used)
+        {
+            self.windows.remove(oldest);
+        }
+        let mut total = Sums::default();
+        names[Kind::User as usize].values().for_each(|sums| total.add(sums));
+        let used = Instant::now();
+        self.windows.push(Window { hours: query.hours, from, others, names, total, used });
+    }
+
+    /// Adds to a window's sums what is not in them: the edge, and what the store has not yet.
+    fn complete(
+        &self,
+        window: &Window,
+        query: &WindowQuery,
+        edge: &[Record],
+        elsewhere: u64,
+        table: &Table,
+    ) -> Statistics {
+        let mut total = window.total;
+        let mut more: [ByName; 2] = Kind::ALL.map(|kind| sums_by_name(kind, edge.iter()));
+        edge.iter().for_each(|record| total.add(&Sums::of(record)));
+        let from = query.from().as_millisecond();
+        for session in table.unsaved() {
+            if session.started().wall.as_millisecond() < from {
+                continue;
+            }
+            let record = session.snapshot();
+            let sums = unsaved(&session, &record);
+            for kind in Kind::ALL {
+                more[kind as usize].entry(name(kind, &record)).or_default().add(&sums);
+            }
+            total.add(&sums);
+        }
+        // To the minute: when a spilled session started more exactly is on disk alone.
+        for (key, sums) in self.spilled.minutes().filter(|(key, _)| key.start * 1000 >= from) {
+            more[key.kind as usize].entry(Arc::clone(&key.name)).or_default().add(sums);
+            if key.kind == Kind::User {
+                total.add(sums);
+            }
+        }
+        let [users, dests] = Kind::ALL.map(|kind| {
+            let by = |sums: &Sums| match kind {
+                Kind::User => sums.bytes(),
+                Kind::Dest => sums.sessions,
+            };
+            top(&window.names[kind as usize], &more[kind as usize], query.top, by)
+        });
+        Statistics { active: table.active() as u64 + elsewhere, total, users, dests }
+    }
+}
+
+/// What a session will add to what the store has of it.
+fn unsaved(session: &Session, record: &Record) -> Sums {
+    let mut sums = Sums::of(record);
+    if let Some((sent, received)) = session.booked() {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        sums.sessions -= 1;
+        sums.sent -= signed(sent);
+        sums.received -= signed(received);
+    }
+    sums
+}
+
+/// The first names by a measure; ties by name.
+fn top(
+    names: &ByName,
+    more: &ByName,
+    count: usize,
+    by: impl Fn(&Sums) -> i64,
+) -> Vec<(Arc<str>, Sums)> {
+    let known = names.iter().map(|(name, sums)| {
+        let mut sums = *sums;
+        more.get(name).iter().for_each(|more| sums.add(more));
+        (name, sums)
+    });
+    let new = more
+        .iter()
+        .filter(|(name, _)| !names.contains_key(*name))
+        .map(|(name, sums)| (name, *sums));
+    let mut list: Vec<(&Arc<str>, Sums)> =
+        known.chain(new).filter(|(_, sums)| sums.sessions > 0).collect();
+    let order = |left: &(&Arc<str>, Sums), right: &(&Arc<str>, Sums)| {
+        by(&right.1).cmp(&by(&left.1)).then_with(|| left.0.cmp(right.0))
+    };
+    if list.len() > count {
+        if count > 0 {
+            list.select_nth_unstable_by(count - 1, order);
+        }
+        list.truncate(count);
+    }
+    list.sort_unstable_by(order);
+    list.into_iter().map(|(name, sums)| (Arc::clone(name), sums)).collect()
+}
