@@ -19,6 +19,7 @@ mod problem;
 mod routes;
 mod serve;
 mod shapes;
+mod stats;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Options {
     pub base_path: String,
     /// Whether `/swagger-ui/` is served.
     pub swagger: bool,
+    /// How many hours of statistics are shown where nobody says.
+    pub stats_window_hours: u64,
 }
 
 /// The ledger's store and the one that fills it.

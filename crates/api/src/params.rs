@@ -158,7 +158,7 @@ impl ListParams {
                 let hours = number("hours", hours, 1, 87_600)?;
                 now.checked_sub(Duration::from_secs(hours * 3600)).ok()
             }
-            (None, text) => optional("start_after", text.as_deref(), time)?,
+            (None, text) => optional("start_after", text.as_deref(), moment)?,
         };
         let ip = |text: &str| text.parse::<IpAddr>().ok();
         let scopes = |text: &str| match text {
@@ -179,14 +179,14 @@ impl ListParams {
             source_ip: optional("source_ip", self.source_ip.as_deref(), ip)?,
             egress_ip: optional("egress_ip", self.egress_ip.as_deref(), ip)?,
             egress_port: self.egress_port,
-            at: optional("at", self.at.as_deref(), time)?,
+            at: optional("at", self.at.as_deref(), moment)?,
             close_reason: optional(
                 "close_reason",
                 self.close_reason.as_deref(),
                 CloseReason::from_name,
             )?,
             start_after,
-            start_before: optional("start_before", self.start_before.as_deref(), time)?,
+            start_before: optional("start_before", self.start_before.as_deref(), moment)?,
             min_bytes: self.min_bytes,
             min_duration: self.min_duration_secs.map(Duration::from_secs),
             node: text("node", self.node)?,
@@ -215,7 +215,8 @@ pub(crate) fn protocol(name: &str) -> Option<Protocol> {
     [Protocol::Tcp, Protocol::Udp].into_iter().find(|protocol| protocol.name() == name)
 }
 
-fn time(text: &str) -> Option<Timestamp> {
+/// An instant as RFC 3339 writes it.
+pub(crate) fn moment(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
@@ -228,7 +229,7 @@ pub(crate) fn number(name: &str, value: u64, least: u64, most: u64) -> Result<u6
 }
 
 /// Free text to compare with: not empty, not longer than any name.
-fn text(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn text(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match &value {
         Some(text) if text.is_empty() => {
             Err(Problem::bad_request(format!("{name}: must not be empty")))

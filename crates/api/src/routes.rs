@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::Problem;
-use crate::{Api, acl, events, health, history, live};
+use crate::{Api, acl, events, health, history, live, stats};
 
 #[derive(utoipa::OpenApi)]
 #[openapi()]
@@ -19,6 +19,8 @@ fn documented() -> OpenApiRouter<Api> {
     let router = OpenApiRouter::with_openapi(Empty::openapi())
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
+        .routes(routes!(stats::stats))
+        .routes(routes!(stats::usage))
         .routes(routes!(live::active))
         .routes(routes!(history::history))
         .routes(routes!(history::one))

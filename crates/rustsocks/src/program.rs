@@ -157,7 +157,11 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
             metrics: crate::metrics::page(form.metrics, &server, &table, ledger.as_ref()),
             started: Instant::now(),
             stopping: stopping.clone(),
-            options: Options { base_path: form.base_path.clone(), swagger: form.swagger },
+            options: Options {
+                base_path: form.base_path.clone(),
+                swagger: form.swagger,
+                stats_window_hours: form.stats_window_hours,
+            },
         };
         helpers.spawn(api.serve(listener, flushed.clone()))
     });

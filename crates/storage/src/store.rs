@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rustsocks_sessions::{CloseReason, Record, Session, SessionId, Status, Table};
 use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use crate::filter::{Filter, Page, Paging, Sort};
 use crate::memory::MemoryStore;
@@ -14,7 +15,7 @@ use crate::rollup::{Booked, span_start};
 use crate::server::ServerStore;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
-use crate::windows::{Statistics, Wanted, WindowQuery, Windows};
+use crate::windows::{Statistics, WindowQuery, Windows};
 
 /// Why the store did not do it.
 #[derive(Debug, Error)]
@@ -98,6 +99,9 @@ impl Answer {
 /// The pause between two looks for an answer.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long to wait until what is in the store and what is known here are of one moment.
+const CERTAIN_WITHIN: Duration = Duration::from_secs(3);
 
 /// Where records are kept, and the statistics of what is kept.
 #[derive(Debug)]
@@ -233,9 +237,16 @@ impl Store {
         if !self.windows.is_begun() {
             drop(self.begin_to_write().await?);
         }
-        let read = async |wanted: Wanted| each!(self, store => store.sums(&wanted));
-        let found = self.windows.statistics(query, table, read).await?;
-        found.ok_or(StoreError::Uncertain)
+        let began = Instant::now();
+        while began.elapsed() < CERTAIN_WITHIN {
+            let (plan, wanted) = self.windows.plan(&query);
+            let found = each!(self, store => store.sums(&wanted))?;
+            if let Some(statistics) = self.windows.answer(&query, plan, found, table) {
+                return Ok(statistics);
+            }
+            self.windows.wait().await;
+        }
+        Err(StoreError::Uncertain)
     }
 
     /// Bytes by the span in which they flowed, of one user or of all: start, in seconds since

@@ -30,9 +30,6 @@ const MOST_WINDOWS: usize = 8;
 /// Minutes that are taken off one by one; a window that lies further behind is read anew.
 const MOST_MINUTES: i64 = 120;
 
-/// How long to wait for our own write to be taken in.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 type ByName = HashMap<Arc<str>, Sums>;
 
 /// What a window needs of the store.
@@ -186,7 +183,7 @@ fn ranges(from: i64) -> Vec<(i64, i64, i64)> {
 
 /// What to do with what the store gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Plan {
+pub(crate) enum Plan {
     /// Read the window anew.
     Build,
     /// Take off what leaves it; it began at this second, and had so many writes of others.
@@ -238,7 +235,7 @@ impl Windows {
     }
 
     /// What to ask the store for.
-    fn plan(&self, query: &WindowQuery) -> (Plan, Wanted) {
+    pub(crate) fn plan(&self, query: &WindowQuery) -> (Plan, Wanted) {
         let first = query.first_minute();
         let start = |second: i64| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
         let edge = (query.from(), start(first));
@@ -258,7 +255,7 @@ impl Windows {
     }
 
     /// Answers from the store's state; none where that is not of the moment that is known here.
-    fn answer(
+    pub(crate) fn answer(
         &self,
         query: &WindowQuery,
         plan: Plan,
@@ -309,27 +306,10 @@ impl Windows {
         (total.sent, total.received)
     }
 
-    /// The statistics of a window; `read` asks the store.
-    pub(crate) async fn statistics<E>(
-        &self,
-        query: WindowQuery,
-        table: &Table,
-        read: impl AsyncFn(Wanted) -> Result<Found, E>,
-    ) -> Result<Option<Statistics>, E> {
-        let began = Instant::now();
-        loop {
-            let taken_in = self.taken_in.notified();
-            let (plan, wanted) = self.plan(&query);
-            let found = read(wanted).await?;
-            if let Some(statistics) = self.answer(&query, plan, found, table) {
-                return Ok(Some(statistics));
-            }
-            if began.elapsed() > PATIENCE {
-                return Ok(None);
-            }
-            // Our own write is about to be taken in, or another node has written.
-            let _in_time = tokio::time::timeout(Duration::from_millis(5), taken_in).await;
-        }
+    /// Waits a moment for our own write to be taken in, or for another node's.
+    pub(crate) async fn wait(&self) {
+        let taken_in = self.taken_in.notified();
+        let _in_time = tokio::time::timeout(Duration::from_millis(5), taken_in).await;
     }
 }
 

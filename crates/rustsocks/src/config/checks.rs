@@ -373,7 +373,6 @@ fn sessions(
     let metrics = Section::new(source, "metrics");
     let every = form.traffic_update_packet_interval;
     let every = section.number("traffic_update_packet_interval", every, 1..=1_000_000)?;
-    section.number("stats_window_hours", form.stats_window_hours, 1..=HOURS_MAX)?;
     Ok(Rules {
         accounting: form.enabled,
         publish_every: u32::try_from(every).unwrap_or(u32::MAX),
@@ -428,6 +427,11 @@ fn api(file: &file::File, source: &Source<'_>) -> Result<Option<ApiConfig>, Faul
         listen: SocketAddr::new(address, form.stats_api_port),
         base_path: base_path.into(),
         swagger: form.swagger_enabled.unwrap_or(features::API_DOCS),
+        stats_window_hours: section.number(
+            "stats_window_hours",
+            form.stats_window_hours,
+            1..=HOURS_MAX,
+        )?,
         metrics: file.metrics.enabled.unwrap_or(features::METRICS),
     };
     Ok(form.stats_api_enabled.then_some(config))
