@@ -72,11 +72,11 @@ pub struct Record {
 impl Record {
     /// The destination as people write it: the name or address with its port, IPv6 in brackets.
     pub fn dest(&self) -> String {
-        let host = self.dest_host.as_deref().unwrap_or(&self.dest_ip);
-        if host.contains(':') {
-            format!("[{host}]:{}", self.dest_port)
-        } else {
-            format!("{host}:{}", self.dest_port)
-        }
+        with_port(self.dest_host.as_deref().unwrap_or(&self.dest_ip), self.dest_port)
     }
+}
+
+/// A name or address with a port; IPv6 in brackets.
+pub fn with_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -155,6 +155,11 @@ impl Table {
         self.collect(|session| !session.has_ended())
     }
 
+    /// The sessions that run, and the ended ones whose final state the store does not have.
+    pub fn all(&self) -> Vec<Arc<Session>> {
+        self.collect(|_| true)
+    }
+
     /// Every session that has ended and is not durable yet, in no order.
     pub fn unsaved(&self) -> Vec<Arc<Session>> {
         self.collect(|session| session.has_ended())

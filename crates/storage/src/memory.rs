@@ -173,17 +173,14 @@ impl MemoryStore {
             })
         };
         let (from, to) = (wanted.edge.0.as_millisecond(), wanted.edge.1.as_millisecond());
-        Found {
-            own: ring.version,
-            others: 0,
-            elsewhere: 0,
-            edge: ring
-                .started_in(span_start(from, MINUTE), span_start(to, MINUTE) + MINUTE)
-                .filter(|record| (from..to).contains(&record.start_time.as_millisecond()))
-                .cloned()
-                .collect(),
-            sums: sums(&wanted.ranges),
-        }
+        let edge = Kind::ALL.map(|kind| {
+            let minutes =
+                ring.started_in(span_start(from, MINUTE), span_start(to, MINUTE) + MINUTE);
+            let in_edge =
+                |record: &&Record| (from..to).contains(&record.start_time.as_millisecond());
+            sums_by_name(kind, minutes.filter(in_edge))
+        });
+        Found { own: ring.version, others: 0, elsewhere: 0, edge, sums: sums(&wanted.ranges) }
     }
 
     pub(crate) fn usage(&self, user: Option<&str>, span: i64, range: (i64, i64)) -> Usage {

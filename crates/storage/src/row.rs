@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustsocks_proto::{Command, Protocol};
+use rustsocks_sessions::record::with_port;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
@@ -99,7 +100,23 @@ pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError>
         Ok(row.map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
     };
     let (own, every) = (number(0, "own")?, number(0, "every")?);
-    let edge = answers.get(1).into_iter().flatten().map(record).collect::<Result<_, _>>()?;
+    let mut edge = [HashMap::new(), HashMap::new()];
+    for row in answers.get(1).into_iter().flatten() {
+        let column = |name| row.number(name).map(Option::unwrap_or_default);
+        let status = row.text("status")?.unwrap_or_default();
+        let sums = Sums {
+            sessions: 1,
+            failed: i64::from(status == Status::Failed.name()),
+            rejected: i64::from(status == Status::RejectedByAcl.name()),
+            sent: column("bytes_sent")?,
+            received: column("bytes_received")?,
+        };
+        let port = u16::try_from(column("dest_port")?).unwrap_or(0);
+        let dest = with_port(&row.text("host")?.unwrap_or_default(), port);
+        for (names, name) in edge.iter_mut().zip([row.text("user")?.unwrap_or_default(), dest]) {
+            names.entry(name.into()).or_insert_with(Sums::default).add(&sums);
+        }
+    }
     let elsewhere = number(2, "total")?.unsigned_abs();
     let mut names = [HashMap::new(), HashMap::new()];
     for (names, rows) in names.iter_mut().zip(answers.iter().skip(3)) {

@@ -535,10 +535,15 @@ pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement;
     [versions(dialect, node), edge, running_elsewhere(dialect, node), users, dests]
 }
 
-/// The rows of sessions that started in a range of time, the end left out.
-pub(crate) fn started(dialect: Dialect, from: Timestamp, to: Timestamp) -> Statement {
-    let mut sql = Statement::new(dialect, dialect.select());
-    sql.push(" WHERE start_time >= ").time(from).push(" AND start_time < ").time(to);
+/// What sums need of the sessions that started in a range of time, the end left out.
+fn started(dialect: Dialect, from: Timestamp, to: Timestamp) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    sql.push(dialect.user()).push(", COALESCE(dest_host, dest_ip) AS host, ");
+    for column in ["dest_port", "bytes_sent", "bytes_received"] {
+        sql.push(&dialect.integer(column)).push(" AS ").push(column).push(", ");
+    }
+    sql.push("status FROM sessions WHERE start_time >= ").time(from);
+    sql.push(" AND start_time < ").time(to);
     sql
 }
 
@@ -610,7 +615,8 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
         match sql.dialect {
             #[cfg(feature = "mysql")]
             Dialect::MySql => {
-                sql.push(" AND (dest_host_lower = ").text(lower);
+                // This one folds more than ASCII.
+                sql.push(" AND (LOWER(dest_host) = ").text(lower);
                 sql.push(" OR dest_host = ").text(dest)
             }
             #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -43,6 +43,9 @@ const SQLITE_LEAST: [u32; 3] = [3, 51, 3];
 /// Connections that read.
 const READERS: u32 = 4;
 
+/// Files up to this size are looked through entirely at each start: that takes a blink.
+const SMALL: u64 = 64 << 20;
+
 /// Who writes, for the rollups' version: a file has one writer.
 const WRITER: &str = "";
 
@@ -407,7 +410,8 @@ async fn examine(
         Err(StoreError::Database(error)) => Err(unfit(error)),
         Err(error) => Err(Unfit::Error(error)),
     };
-    look(&mut *connection, was_left).await?;
+    let small = std::fs::metadata(path).is_ok_and(|facts| facts.len() <= SMALL);
+    look(&mut *connection, was_left || small).await?;
     if was_left {
         notices.push(OpeningNotice::UncleanStop);
     }
@@ -433,9 +437,9 @@ async fn examine(
         }
     }
     // Damage to the text of the schema leaves a sound file of another shape.
-    match schema::has_its_columns(connection).await.map_err(unfit)? {
+    match schema::is_whole(connection).await.map_err(unfit)? {
         true => Ok(()),
-        false => Err(Unfit::Damaged("the table sessions has lost its columns".into())),
+        false => Err(Unfit::Damaged("its schema is not what its version says".into())),
     }
 }
 

@@ -30,7 +30,7 @@ const MOST_WINDOWS: usize = 8;
 /// Minutes that are taken off one by one; a window that lies further behind is read anew.
 const MOST_MINUTES: i64 = 120;
 
-type ByName = HashMap<Arc<str>, Sums>;
+pub(crate) type ByName = HashMap<Arc<str>, Sums>;
 
 /// What a window needs of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,9 @@ pub(crate) struct Found {
     pub(crate) others: i64,
     /// Sessions that other nodes have running.
     pub(crate) elsewhere: u64,
-    pub(crate) edge: Vec<Record>,
-    /// By user, by destination.
+    /// Sums of the edge, by user and by destination.
+    pub(crate) edge: [ByName; 2],
+    /// Sums over the ranges, by user and by destination.
     pub(crate) sums: [ByName; 2],
 }
 
@@ -291,13 +292,13 @@ impl Windows {
             (Plan::Advance { .. }, None) => return None,
         }
         let window = state.windows.iter().find(|window| window.hours == query.hours)?;
-        Some(state.complete(window, query, &found.edge, found.elsewhere, table))
+        Some(state.complete(window, query, found.edge, found.elsewhere, table))
     }
 
     /// Bytes to and from destinations that the store does not have yet, of one user or of all.
     pub(crate) fn unsaved_bytes(user: Option<&str>, table: &Table) -> (i64, i64) {
         let mut total = Sums::default();
-        for session in table.unsaved() {
+        for session in table.all() {
             let record = session.snapshot();
             if user.is_none_or(|user| *user == *record.user) {
                 total.add(&unsaved(&session, &record));
@@ -347,15 +348,15 @@ impl State {
         &self,
         window: &Window,
         query: &WindowQuery,
-        edge: &[Record],
+        edge: [ByName; 2],
         elsewhere: u64,
         table: &Table,
     ) -> Statistics {
         let mut total = window.total;
-        let mut more: [ByName; 2] = Kind::ALL.map(|kind| sums_by_name(kind, edge.iter()));
-        edge.iter().for_each(|record| total.add(&Sums::of(record)));
+        edge[Kind::User as usize].values().for_each(|sums| total.add(sums));
+        let mut more = edge;
         let from = query.from().as_millisecond();
-        for session in table.unsaved() {
+        for session in table.all() {
             if session.started().wall.as_millisecond() < from {
                 continue;
             }

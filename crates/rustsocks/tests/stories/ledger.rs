@@ -1,7 +1,8 @@
 //! The ledger under an operator's hands: locked, restarted, switched to memory, read by others.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Command as Process, Stdio};
+use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -24,19 +25,37 @@ fn some_sessions(proxy: &Proxy, count: usize) {
     }
 }
 
+/// Another program that holds a database for itself.
+pub(crate) struct Holder(Child);
+
+/// Holds a database in an exclusive transaction.
+pub(crate) fn hold(database: &Path) -> Holder {
+    let mut tool = Process::new("sqlite3")
+        .arg(database)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let words = b".timeout 10000\nBEGIN EXCLUSIVE; SELECT 'held';\n";
+    tool.stdin.as_mut().unwrap().write_all(words).unwrap();
+    tool.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    Holder(tool)
+}
+
+impl Holder {
+    /// Lets it go.
+    pub(crate) fn release(mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_locked_database_degrades_and_loses_nothing() {
     let proxy = proxy("");
     some_sessions(&proxy, 1);
     eventually("the first record", || (proxy.records().len() == 1).then_some(()));
-    let mut holder = Process::new("sqlite3")
-        .arg(proxy.folder().join("data/sessions.db"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    holder.stdin.as_mut().unwrap().write_all(b"BEGIN EXCLUSIVE; SELECT 'held';\n").unwrap();
-    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let holder = hold(&proxy.folder().join("data/sessions.db"));
     some_sessions(&proxy, 100);
     let health = eventually("degraded", || {
         let health = proxy.get("/health").json();
@@ -44,8 +63,7 @@ fn a_locked_database_degrades_and_loses_nothing() {
     });
     assert!(health["journal"]["unsaved"].as_u64().unwrap() >= 100, "{health}");
     some_sessions(&proxy, 100);
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    holder.release();
     eventually("recovery", || (proxy.get("/health").json()["status"] == "ok").then_some(()));
     let records = eventually("every record", || {
         let records = proxy.records();
@@ -213,20 +231,11 @@ fn an_outage_holds_nobody_up_and_memory_stays_bounded() {
         (proxy.metric("rustsocks_outbox_unsaved") == 0).then_some(())
     });
     let before = resident(proxy.pid());
-    let mut holder = Process::new("sqlite3")
-        .arg(proxy.folder().join("data/sessions.db"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let words = b".timeout 10000\nBEGIN EXCLUSIVE; SELECT 'held';\n";
-    holder.stdin.as_mut().unwrap().write_all(words).unwrap();
-    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let holder = hold(&proxy.folder().join("data/sessions.db"));
     let during = rush_for(&proxy, address.port(), outage);
     let grown = resident(proxy.pid()).saturating_sub(before);
     let health = proxy.get("/health").json();
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    holder.release();
     let released = Instant::now();
     eventually("everything saved", || {
         (proxy.metric("rustsocks_outbox_unsaved") == 0).then_some(())

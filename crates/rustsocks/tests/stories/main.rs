@@ -17,6 +17,7 @@ mod oracle;
 mod pool;
 mod servers;
 mod shutdown;
+mod stats;
 mod torture;
 mod udp;
 

@@ -66,16 +66,26 @@ pub(super) async fn migrate(
     Ok(())
 }
 
-/// Whether the table has every column of today, as the migrations make them.
-pub(super) async fn has_its_columns(
-    connection: &mut SqliteConnection,
-) -> Result<bool, sqlx::Error> {
+/// Whether everything is there as the migrations make it. Of the table of sessions and its oldest
+/// indexes only the columns count: RustSocks 0.9 may have made them in words of its own.
+pub(super) async fn is_whole(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let mut fresh = SqliteConnection::connect("sqlite::memory:").await?;
     let made = Migrator::with_migrations(Dialect::Sqlite.migrations()).run(&mut fresh).await;
     made.map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
-    let wanted = columns(&mut fresh).await?;
+    let wanted = (columns(&mut fresh).await?, objects(&mut fresh).await?);
     fresh.close().await?;
-    Ok(columns(connection).await? == wanted)
+    let found = (columns(connection).await?, objects(connection).await?);
+    let there = wanted.1.iter().all(|object| found.1.contains(object));
+    Ok(found.0 == wanted.0 && there)
+}
+
+/// Kind, name and words of each table, index and view that migrations after the first made.
+async fn objects(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(String, String, String)>, sqlx::Error> {
+    let sql = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT IN \
+               ('sessions', 'idx_sessions_user', 'idx_sessions_start_time', 'idx_sessions_status')";
+    sqlx::query_as(sql).fetch_all(connection).await
 }
 
 /// Name, type, whether it may be null, whether it is the key: of each column.
