@@ -91,7 +91,9 @@ fn finish(work: impl Future<Output = Outcome>) -> ExitCode {
 
 async fn on_server(server: &DatabaseConfig, node: &str, command: &DbCommand) -> Outcome {
     let store = match command {
-        DbCommand::Check | DbCommand::Verify => crate::storage::server::open(server, node, false).await?,
+        DbCommand::Check | DbCommand::Verify => {
+            crate::storage::server::open(server, node, false).await?
+        }
         _ => {
             let problem = "that is for SQLite files; use the database server's own tools".into();
             return Err(StoreError::Server { problem });

@@ -16,9 +16,7 @@ pub(crate) async fn open(
     now: Timestamp,
 ) -> Result<Store, StoreError> {
     match config {
-        StorageConfig::Memory { max_sessions } => {
-            Ok(MemoryStore::new(*max_sessions).into())
-        }
+        StorageConfig::Memory { max_sessions } => Ok(MemoryStore::new(*max_sessions).into()),
         StorageConfig::Sqlite(config) => sqlite::open(config, events, now).await,
         StorageConfig::Server(config) => server::open(config, node, true).await,
     }

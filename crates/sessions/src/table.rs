@@ -3,8 +3,8 @@
 //! It owns the sessions; others get a handle on one of them or a copy of its numbers, never
 //! the map.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -102,7 +102,8 @@ impl Table {
     pub fn new(clock: Clock, node: Arc<str>, rules: Rules) -> Self {
         let tally = Tally::new(rules.max_user_labels);
         let outbox = Outbox::default();
-        let shared = Shared { rules, node, tally, outbox, live: DashMap::new(), spilling: OnceLock::new() };
+        let shared =
+            Shared { rules, node, tally, outbox, live: DashMap::new(), spilling: OnceLock::new() };
         Self { shared: Arc::new(shared), ids: Arc::new(SessionIds::new()), clock }
     }
 

@@ -15,9 +15,7 @@ mod support;
 use std::time::Duration;
 
 use rustsocks_sessions::{Clock, Record, Rules, Status, Table};
-use rustsocks_storage::{
-    Durability, Filter, Paging, Sort, SqliteStore, Store, WindowQuery,
-};
+use rustsocks_storage::{Durability, Filter, Paging, Sort, SqliteStore, Store, WindowQuery};
 use rustsocks_testkit::Kind;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -48,7 +46,7 @@ fn session(number: u64, sessions: u64) -> Record {
         egress_port: Some((random % 60_000) as u16),
         source_ip: std::net::Ipv4Addr::from((random >> 40) as u32 % 5000 + 0x0A00_0000).into(),
         updated_at: support::at(start + 3000),
-        status: if random % 50 == 0 { Status::Failed } else { Status::Closed },
+        status: if random.is_multiple_of(50) { Status::Failed } else { Status::Closed },
         ..support::ended(number, start + 3000)
     }
 }
@@ -116,7 +114,10 @@ async fn measure(store: &Store, sessions: u64) {
     let filters = [
         ("history, newest", Filter::default()),
         ("history of a user", Filter { user: Some("user-7".into()), ..Filter::default() }),
-        ("history of a name", Filter { dest: Some("host-9000.example".into()), ..Filter::default() }),
+        (
+            "history of a name",
+            Filter { dest: Some("host-9000.example".into()), ..Filter::default() },
+        ),
         ("history of a client", Filter { source_ip: Some(some.source_ip), ..Filter::default() }),
         (
             "who was this",

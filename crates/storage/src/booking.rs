@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rustsocks_sessions::{Record, SessionId};
 
+use crate::rollup::{Booked, Changes, Key, Kind, SPANS, Sums};
 use crate::row::{Columns, record};
-use crate::rollup::{Booked, Changes, Kind, Key, SPANS, Sums};
 use crate::sql::{self, Dialect, Statement};
 use crate::store::{StoreError, crashed, replaces};
 
@@ -30,7 +30,10 @@ pub(crate) trait Connected {
     ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
 
     /// Writes the newest states of sessions.
-    fn upsert(&mut self, records: &[&Record]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn upsert(
+        &mut self,
+        records: &[&Record],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// A connection about to write for a node.
@@ -55,11 +58,7 @@ impl<C: Connected + Send> Booking<'_, C> {
         Ok(booked)
     }
 
-    async fn save_within(
-        &mut self,
-        records: &[Record],
-        seen: usize,
-    ) -> Result<Booked, StoreError> {
+    async fn save_within(&mut self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
         let (seen, new) = records.split_at(seen.min(records.len()));
         let seen = newest(seen);
         let known = self.known(seen.iter().map(|record| record.session_id)).await?;
@@ -93,7 +92,8 @@ impl<C: Connected + Send> Booking<'_, C> {
         let starts: Vec<i64> = changes.minutes().map(|(key, _)| key.start).collect();
         let booked = self.book(ids.len(), changes).await?;
         if let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) {
-            for (kind, span) in Kind::ALL.into_iter().flat_map(|kind| SPANS.map(|span| (kind, span)))
+            for (kind, span) in
+                Kind::ALL.into_iter().flat_map(|kind| SPANS.map(|span| (kind, span)))
             {
                 let first = first.div_euclid(span) * span;
                 let empty = sql::forget_empty(self.dialect, kind, span, first, *last);

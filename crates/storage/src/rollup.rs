@@ -109,13 +109,16 @@ pub(crate) struct Key {
     pub(crate) name: Arc<str>,
 }
 
+/// User, hour in seconds since 1970, node.
+type FlowKey = (Arc<str>, i64, Arc<str>);
+
 /// By what a write changes the sums.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
     /// By minute.
     minutes: HashMap<Key, Sums>,
-    /// By user, hour and node: bytes to destinations, bytes from them.
-    flows: HashMap<(Arc<str>, i64, Arc<str>), (i64, i64)>,
+    /// Bytes to destinations, bytes from them.
+    flows: HashMap<FlowKey, (i64, i64)>,
 }
 
 impl Changes {
@@ -179,17 +182,36 @@ impl Changes {
         list
     }
 
-    /// What flowed: user, hour, node, bytes to destinations, bytes from them.
-    pub(crate) fn flows(&self) -> Vec<(&Arc<str>, i64, &Arc<str>, i64, i64)> {
+    /// What flowed, in the order of its fields, so that two nodes lock rows in one order.
+    pub(crate) fn flows(&self) -> Vec<Flow<'_>> {
         let mut list: Vec<_> = self
             .flows
             .iter()
             .filter(|(_, flow)| **flow != (0, 0))
-            .map(|((user, hour, node), flow)| (user, *hour, node, flow.0, flow.1))
+            .map(|((user, hour, node), &(sent, received))| Flow {
+                user,
+                hour: *hour,
+                node,
+                sent,
+                received,
+            })
             .collect();
         list.sort_unstable();
         list
     }
+}
+
+/// Bytes of a user in an hour on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Flow<'a> {
+    pub(crate) user: &'a Arc<str>,
+    /// Seconds since the epoch at which the hour begins.
+    pub(crate) hour: i64,
+    pub(crate) node: &'a Arc<str>,
+    /// Bytes to destinations.
+    pub(crate) sent: i64,
+    /// Bytes from destinations.
+    pub(crate) received: i64,
 }
 
 /// What a write did.

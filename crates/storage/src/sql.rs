@@ -13,7 +13,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType};
 
 use crate::filter::{Cursor, Direction, Filter, Paging, Sort, SortKey};
-use crate::rollup::{Key, Kind, Sums};
+use crate::rollup::{Flow, Key, Kind, Sums};
 use crate::time;
 use crate::windows::Wanted;
 
@@ -435,16 +435,14 @@ pub(crate) fn add_to_rollups(dialect: Dialect, span: i64, rows: &[(Key, Sums)]) 
     sql
 }
 
-/// Adds to what users used by the hour: user, hour, node, bytes sent, bytes received.
-pub(crate) fn add_to_usage(
-    dialect: Dialect,
-    rows: &[(&Arc<str>, i64, &Arc<str>, i64, i64)],
-) -> Statement {
+/// Adds to what users used by the hour.
+pub(crate) fn add_to_usage(dialect: Dialect, rows: &[Flow<'_>]) -> Statement {
     let mut sql = Statement::new(dialect, "INSERT INTO usage_hours (");
     sql.push(dialect.user()).push(", start, node_id, bytes_sent, bytes_received) VALUES ");
-    for (nth, (user, hour, node, sent, received)) in rows.iter().enumerate() {
-        sql.push(if nth > 0 { ",(" } else { "(" }).shared(user).push(",").signed(*hour);
-        sql.push(",").shared(node).push(",").signed(*sent).push(",").signed(*received).push(")");
+    for (nth, flow) in rows.iter().enumerate() {
+        sql.push(if nth > 0 { ",(" } else { "(" }).shared(flow.user).push(",").signed(flow.hour);
+        sql.push(",").shared(flow.node).push(",").signed(flow.sent);
+        sql.push(",").signed(flow.received).push(")");
     }
     let key = format!("{}, start, node_id", dialect.user());
     dialect.put_sums(&mut sql, "usage_hours", &key, &["bytes_sent", "bytes_received"]);

@@ -519,10 +519,7 @@ async fn usage_is_booked_in_the_hours_in_which_the_bytes_flowed(store: Store) {
         let usage = store.usage(user, span, range, &table, at(90 * HOUR_MS)).await.unwrap();
         usage.into_iter().map(|part| ((part.0 - start) / 3600, part.1, part.2)).collect::<Vec<_>>()
     };
-    assert_eq!(
-        usage(Some("alice"), 3600, 0, 100).await,
-        [(0, 10, 20), (1, 10, 20), (50, 80, 160)]
-    );
+    assert_eq!(usage(Some("alice"), 3600, 0, 100).await, [(0, 10, 20), (1, 10, 20), (50, 80, 160)]);
     assert_eq!(usage(Some("alice"), 3600, 1, 50).await, [(1, 10, 20)]);
     assert_eq!(usage(Some("alice"), 86_400, 0, 100).await, [(0, 20, 40), (48, 80, 160)]);
     assert_eq!(usage(None, 86_400, 0, 48).await, [(0, 20, 40), (24, 20, 2)]);

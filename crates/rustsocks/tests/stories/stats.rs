@@ -94,9 +94,7 @@ fn statistics_are_what_the_peers_counted_running_sessions_included() {
         check(&stats(&proxy, ""), address);
         assert_eq!(stats(&proxy, "?top=1")["top_users"].as_array().unwrap().len(), 1);
         drop(running);
-        eventually("the last to end", || {
-            (stats(&proxy, "")["active_sessions"] == 0).then_some(())
-        });
+        eventually("the last to end", || (stats(&proxy, "")["active_sessions"] == 0).then_some(()));
         assert_eq!(stats(&proxy, "?window_hours=1")["total_sessions"], 6);
     }
 }

@@ -12,7 +12,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::check::{self, Verdict};
 use super::place::{Lock, refuse};
 use super::schema::{self, Schema};
-use super::{LOCK_WAIT, history, SqliteOptions, SqliteStore, open_error, snapshot};
+use super::{LOCK_WAIT, SqliteOptions, SqliteStore, history, open_error, snapshot};
 use crate::row::{Columns as _, record};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
