@@ -60,10 +60,7 @@ async fn find(api: &Api, request: ListRequest) -> Result<Json<SessionPage>, Prob
     let Some(ledger) = &api.ledger else {
         return Ok(Json(page(Vec::new(), 0, request.page, size, None)));
     };
-    // What has ended and still waits for its batch belongs into the answer.
-    if !api.table.outbox().is_empty() {
-        ledger.flusher.flush(FLUSH_LIMIT).await;
-    }
+    bring_up_to_date(api).await;
     let sort = request.sort.unwrap_or_default();
     let mut filter = request.filter;
     if request.scope == Some(Scope::Node) {
@@ -73,6 +70,15 @@ async fn find(api: &Api, request: ListRequest) -> Result<Json<SessionPage>, Prob
     let data = found.records.iter().map(SessionView::from).collect();
     let next = found.next.map(|cursor| cursor.to_string());
     Ok(Json(page(data, found.total, request.page, size, next)))
+}
+
+/// What has ended and still waits for its batch belongs into an answer.
+pub(crate) async fn bring_up_to_date(api: &Api) {
+    if let Some(ledger) = &api.ledger
+        && !api.table.outbox().is_empty()
+    {
+        ledger.flusher.flush(FLUSH_LIMIT).await;
+    }
 }
 
 pub(crate) fn page(

@@ -8,6 +8,7 @@ mod acl;
 #[cfg(feature = "api-docs")]
 mod browser;
 mod events;
+mod export;
 mod guard;
 mod health;
 mod history;
@@ -20,6 +21,7 @@ mod routes;
 mod serve;
 mod shapes;
 mod stats;
+mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use rustsocks_storage::{Answer, Direction, Filter, Page, Paging, Sort, SortKey, StoreError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Api;
@@ -117,13 +117,7 @@ pub(crate) async fn terminate(
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
     let id = session_id(&id)?;
     let TerminateBody { reason } = crate::problem::body(&body)?;
-    if reason.as_ref().is_some_and(|reason| reason.len() > 1000) {
-        return Err(Problem::bad_request("reason: longer than 1000 bytes"));
-    }
-    let detail = match reason {
-        Some(reason) => format!("ended by an operator through the API: {reason}"),
-        None => "ended by an operator through the API".to_owned(),
-    };
+    let detail = detail(reason.as_deref())?;
     match api.table.get(id) {
         Some(session)
             if session.stop(CloseReason::AdminTerminated, Some(detail.as_str().into())) =>
@@ -141,6 +135,109 @@ pub(crate) async fn terminate(
             None => Err(Problem::not_found("there is no such session")),
         },
     }
+}
+
+/// What an operator's wish leaves in the record.
+fn detail(reason: Option<&str>) -> Result<String, Problem> {
+    match reason {
+        Some(reason) if reason.len() > 1000 => {
+            Err(Problem::bad_request("reason: longer than 1000 bytes"))
+        }
+        Some(reason) => Ok(format!("ended by an operator through the API: {reason}")),
+        None => Ok("ended by an operator through the API".to_owned()),
+    }
+}
+
+/// What an operator says when ending many sessions.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TerminateManyBody {
+    /// Why, for the records.
+    #[schema(example = "abuse report 4711", max_length = 1000)]
+    reason: Option<String>,
+    /// Whether to tell only which sessions would be ended.
+    #[schema(example = true)]
+    dry_run: bool,
+    /// Whether every session is really meant, where there is no filter.
+    #[schema(example = false)]
+    all: bool,
+}
+
+/// What became of a wish to end many sessions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Terminated {
+    /// Whether nothing was ended.
+    #[schema(example = false)]
+    dry_run: bool,
+    /// Running sessions that the filter finds.
+    #[schema(example = 17)]
+    matched: u64,
+    /// Sessions that were asked to end; the others had ended meanwhile.
+    #[schema(example = 17)]
+    terminated: u64,
+    /// The sessions that the filter finds, a hundred at most.
+    sessions: Vec<SessionView>,
+}
+
+/// Sessions that are shown of those that were ended.
+const MOST_SHOWN: usize = 100;
+
+/// Ends every running session of this node that a filter finds; the filter is that of the
+/// session lists. Each record keeps the operator's reason.
+#[utoipa::path(
+    post, path = "/api/sessions/terminate", tag = "sessions", params(ListParams),
+    request_body(content = Option<TerminateManyBody>, description = "Optional"),
+    responses(
+        (status = 200, description = "With `dry_run`: what would be ended", body = Terminated),
+        (status = 202, description = "They were asked to end", body = Terminated),
+        (status = 400, description = "A parameter or the body is wrong, or nothing says which sessions", body = Problem),
+        (status = 403, description = "The request comes from a page of another origin", body = Problem),
+        (status = 413, description = "The body is larger than 1 MB", body = Problem),
+    )
+)]
+pub(crate) async fn terminate_many(
+    State(api): State<Api>,
+    Params(params): Params<ListParams>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Terminated>), Problem> {
+    params.refuse_paging()?;
+    let request = params.check(api.table.clock().now().wall)?;
+    let TerminateManyBody { reason, dry_run, all } = crate::problem::body(&body)?;
+    let detail = detail(reason.as_deref())?;
+    let mut filter = request.filter;
+    let own = api.table.node();
+    if request.scope == Some(Scope::Cluster)
+        || filter.node.as_ref().is_some_and(|node| **node != **own)
+    {
+        let problem = "scope: many sessions are ended on their own node; ask that one";
+        return Err(Problem::bad_request(problem));
+    }
+    if filter.status.is_some_and(|status| status != Status::Active) {
+        return Err(Problem::bad_request("status: only running sessions can be ended"));
+    }
+    filter.status = None;
+    if filter == Filter::default() && !all {
+        let problem = "user: give a filter, or say in the body that all are meant";
+        return Err(Problem::bad_request(problem));
+    }
+    filter.status = Some(Status::Active);
+    let (mut matched, mut terminated, mut sessions) = (0, 0, Vec::new());
+    for session in api.table.running() {
+        let record = session.snapshot();
+        if !filter.matches(&record) {
+            continue;
+        }
+        matched += 1;
+        let wish = || session.stop(CloseReason::AdminTerminated, Some(detail.as_str().into()));
+        if !dry_run && wish() {
+            terminated += 1;
+        }
+        if sessions.len() < MOST_SHOWN {
+            sessions.push(SessionView::from(&record));
+        }
+    }
+    let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(Terminated { dry_run, matched, terminated, sessions })))
 }
 
 /// How long another node may take to answer.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use rustsocks_proto::Protocol;
@@ -22,13 +23,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Query::<T>::from_request_parts(parts, state).await {
-            Ok(Query(params)) => Ok(Self(params)),
-            Err(rejection) => {
-                let text = rejection.body_text();
-                let detail = text.split_once(": ").map_or(text.as_str(), |(_, detail)| detail);
-                Err(Problem::bad_request(detail))
-            }
+        let _stateless = state;
+        query(&parts.uri).map(Self)
+    }
+}
+
+fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    match Query::<T>::try_from_uri(uri) {
+        Ok(Query(params)) => Ok(params),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            let detail = text.split_once(": ").map_or(text.as_str(), |(_, detail)| detail);
+            Err(Problem::bad_request(detail))
         }
     }
 }
@@ -133,6 +139,40 @@ pub(crate) struct ListRequest {
 const PAGE_SIZE: u64 = 50;
 
 impl ListParams {
+    /// The parameters of a query that also has a `format`.
+    pub(crate) fn with_format(uri: &Uri) -> Result<(Option<String>, Self), Problem> {
+        let (mut format, mut rest) = (None, Vec::new());
+        for part in uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+            match part.strip_prefix("format=") {
+                Some(_) if format.is_some() => {
+                    return Err(Problem::bad_request("format: duplicate field"));
+                }
+                Some(value) => format = Some(value.to_owned()),
+                None => rest.push(part),
+            }
+        }
+        let uri = format!("/?{}", rest.join("&"));
+        let uri = uri.parse().map_err(|_| Problem::bad_request("the query is no query"))?;
+        Ok((format, query(&uri)?))
+    }
+
+    /// Refuses parameters of paging and order, where there are none.
+    pub(crate) fn refuse_paging(&self) -> Result<(), Problem> {
+        let given = [
+            ("page", self.page.is_some()),
+            ("page_size", self.page_size.is_some()),
+            ("cursor", self.cursor.is_some()),
+            ("sort_by", self.sort_by.is_some()),
+            ("sort_dir", self.sort_dir.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                Err(Problem::bad_request(format!("{name}: there are no pages here")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Checks every parameter. `now` is what `hours` counts from.
     pub(crate) fn check(self, now: Timestamp) -> Result<ListRequest, Problem> {
         let page = number("page", self.page.unwrap_or(1), 1, 1_000_000_000)?;

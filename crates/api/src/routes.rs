@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::Problem;
-use crate::{Api, acl, events, health, history, live, stats};
+use crate::{Api, acl, events, export, health, history, live, stats, stream};
 
 #[derive(utoipa::OpenApi)]
 #[openapi()]
@@ -23,6 +23,9 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(stats::usage))
         .routes(routes!(live::active))
         .routes(routes!(history::history))
+        .routes(routes!(export::export))
+        .routes(routes!(stream::stream))
+        .routes(routes!(live::terminate_many))
         .routes(routes!(history::one))
         .routes(routes!(live::terminate))
         .routes(routes!(history::of_user))

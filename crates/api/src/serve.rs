@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -19,10 +19,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::problem::Problem;
+use crate::stream::Hub;
 use crate::{Api, guard, routes};
 
 /// Connections at once; further ones wait in the listener's queue.
-const MOST_CONNECTIONS: usize = 256;
+const MOST_CONNECTIONS: usize = 2048;
+
+/// What a connection may hold of a request's head, and of an answer that its client does not read.
+const CONNECTION_BUFFER: usize = 16 << 10;
 
 /// The largest body.
 const BODY_BYTES: usize = 1 << 20;
@@ -39,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(2);
 impl Api {
     /// Serves until `stop` is cancelled, then lets answers under way finish for two seconds.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let app = self.router();
+        let app = self.router(stop.clone());
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let connections = TaskTracker::new();
         let accepting = async {
@@ -64,8 +68,10 @@ impl Api {
     }
 
     /// The routes with everything that surrounds them.
-    pub(crate) fn router(self) -> Router {
+    pub(crate) fn router(self, stop: CancellationToken) -> Router {
+        let hub = Hub::new(self.table.clone(), stop);
         routes::router(self)
+            .layer(Extension(hub))
             .layer(middleware::from_fn(guard::guard))
             .layer(middleware::from_fn(limit_time))
             .layer(middleware::from_fn(limit_body))
@@ -78,7 +84,7 @@ impl Api {
 
 async fn serve_connection(stream: TcpStream, app: Router, stop: CancellationToken) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(CONNECTION_BUFFER);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let mut connection = std::pin::pin!(connection);
     // An error is the client's: it sent no HTTP, was too slow, or went away.

@@ -91,6 +91,39 @@ pub(crate) struct SessionView {
     updated_at: String,
 }
 
+impl SessionView {
+    /// The names of the fields, in their order.
+    pub(crate) const COLUMNS: [&str; 27] = [
+        "session_id",
+        "user",
+        "start_time",
+        "end_time",
+        "duration_secs",
+        "duration_ms",
+        "source_ip",
+        "source_port",
+        "dest_ip",
+        "dest_port",
+        "dest_host",
+        "protocol",
+        "command",
+        "bytes_sent",
+        "bytes_received",
+        "packets_sent",
+        "packets_received",
+        "status",
+        "close_reason",
+        "close_detail",
+        "acl_rule_matched",
+        "acl_decision",
+        "egress_ip",
+        "egress_port",
+        "connect_ms",
+        "node_id",
+        "updated_at",
+    ];
+}
+
 impl From<&Record> for SessionView {
     fn from(record: &Record) -> Self {
         Self {

@@ -211,12 +211,13 @@ pub(crate) async fn usage(
     Params(params): Params<UsageParams>,
 ) -> Result<Json<UsageView>, Problem> {
     let user = text("user", params.user)?;
-    let (bucket, span, default) = optional("bucket", params.bucket.as_deref(), |name| match name {
-        "hour" => Some(("hour", 3600, 86_400)),
-        "day" => Some(("day", 86_400, 30 * 86_400)),
-        _ => None,
-    })?
-    .unwrap_or(("hour", 3600, 86_400));
+    let (bucket, span, default) =
+        optional("bucket", params.bucket.as_deref(), |name| match name {
+            "hour" => Some(("hour", 3600, 86_400)),
+            "day" => Some(("day", 86_400, 30 * 86_400)),
+            _ => None,
+        })?
+        .unwrap_or(("hour", 3600, 86_400));
     let now = api.table.clock().now().wall;
     let to = optional("to", params.to.as_deref(), moment)?.unwrap_or(now).as_second();
     let from = optional("from", params.from.as_deref(), moment)?;

@@ -79,6 +79,9 @@ pub struct Outbox {
     entered: AtomicU64,
     passed: AtomicU64,
     passed_on: Notify,
+    /// Sessions that changed, while somebody watches.
+    watched: Lane,
+    watching: AtomicBool,
     /// Whether new sessions are turned away because the journal cannot take them.
     refusing: AtomicBool,
     unsaved: AtomicUsize,
@@ -90,11 +93,36 @@ pub struct Outbox {
 impl Outbox {
     /// Queues a session whose state changed; one that is queued already stays where it is.
     pub(crate) fn push(&self, session: &Arc<Session>) {
+        self.show(session);
         if self.has_journal() {
             self.jot(session, lanes::JOURNAL | lanes::FOR_STORE);
         } else {
             self.pass_on(Arc::clone(session));
         }
+    }
+
+    /// Queues a session for those who watch, if anybody does.
+    pub(crate) fn show(&self, session: &Arc<Session>) {
+        if self.watching.load(Ordering::Relaxed)
+            && session.enter_lanes(lanes::WATCHED) & lanes::WATCHED == 0
+        {
+            self.watched.push(Arc::clone(session));
+        }
+    }
+
+    /// Begins or ends to gather sessions that change, for [`Outbox::take_watched`].
+    pub fn watch(&self, watch: bool) {
+        self.watching.store(watch, Ordering::SeqCst);
+    }
+
+    /// Takes every session that opened, ended or moved bytes since the last call; a session that
+    /// changes after this call is queued again. Counters are looked at twice a second.
+    pub fn take_watched(&self) -> Vec<Arc<Session>> {
+        let taken = self.watched.take(usize::MAX);
+        for session in &taken {
+            session.leave_lanes(lanes::WATCHED);
+        }
+        taken
     }
 
     /// Queues a session for the journal alone.

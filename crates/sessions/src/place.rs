@@ -11,6 +11,8 @@ pub(crate) mod lanes {
     pub(crate) const FOR_STORE: u8 = 2;
     /// Waits for the store.
     pub(crate) const STORE: u8 = 4;
+    /// Waits for those who watch.
+    pub(crate) const WATCHED: u8 = 8;
 }
 
 /// Where the journal has a session. Written by the journal's thread; `final_in` also by whoever

@@ -140,6 +140,8 @@ pub struct Session {
     noted_packets: AtomicU64,
     noted_at: AtomicU64,
     booking: Booking,
+    /// Whether those who watch were told of it.
+    told: AtomicBool,
 }
 
 /// What the store has of a session, as far as this process knows.
@@ -196,6 +198,7 @@ impl Session {
             noted_packets: AtomicU64::new(0),
             noted_at: AtomicU64::new(0),
             booking: Booking::default(),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -295,6 +298,7 @@ impl Session {
         }
         if packets != self.seen_packets.swap(packets, Ordering::Relaxed) {
             self.seen_at.store(at, Ordering::Relaxed);
+            self.shared.outbox.show(self);
         } else if self.relaying.load(Ordering::Relaxed) {
             let quiet = Duration::from_millis(at - self.seen_at.load(Ordering::Relaxed).min(at));
             let half_closed = self.half_closed.load(Ordering::Relaxed);
@@ -333,6 +337,11 @@ impl Session {
     pub(crate) fn leave_lanes(&self, flags: u8) -> u8 {
         // Acquire pairs with `enter_lanes`: the snapshot that follows sees what led to it.
         self.lanes.fetch_and(!flags, Ordering::AcqRel)
+    }
+
+    /// Notes that those who watch are told of it; tells whether they were before.
+    pub fn tell(&self) -> bool {
+        self.told.swap(true, Ordering::Relaxed)
     }
 
     /// Notes that it is given to the store; tells whether it was before.

@@ -51,16 +51,22 @@ pub struct Filter {
 impl Filter {
     /// Whether a record meets every condition.
     pub fn matches(&self, record: &Record) -> bool {
+        let ended = record.end_time.is_some();
+        self.status
+            .map_or(ended, |status| record.status == status && (ended || status == Status::Active))
+            && self.suits(record)
+    }
+
+    /// Whether a record, running or ended, meets every condition that is there.
+    pub fn suits(&self, record: &Record) -> bool {
         fn met<T>(wish: &Option<T>, holds: impl FnOnce(&T) -> bool) -> bool {
             wish.as_ref().is_none_or(holds)
         }
-        let ended = record.end_time.is_some();
         let running_at = |at: &Timestamp| {
             cut(record.start_time) <= cut(*at)
                 && record.end_time.is_none_or(|end| cut(end) >= cut(*at))
         };
-        self.status
-            .map_or(ended, |status| record.status == status && (ended || status == Status::Active))
+        met(&self.status, |status| *status == record.status)
             && met(&self.user, |user| **user == *record.user)
             && met(&self.node, |node| **node == *record.node_id)
             && met(&self.not_node, |node| **node != *record.node_id)

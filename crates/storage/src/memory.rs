@@ -41,9 +41,9 @@ impl Ring {
     }
 
     fn booked(&mut self, rows: usize, changes: Changes) -> Booked {
-        for (user, hour, _, sent, received) in changes.flows() {
-            let flow = self.usage.entry((hour, user.to_string())).or_default();
-            *flow = (flow.0 + sent, flow.1 + received);
+        for flow in changes.flows() {
+            let used = self.usage.entry((flow.hour, flow.user.to_string())).or_default();
+            *used = (used.0 + flow.sent, used.1 + flow.received);
         }
         while self.usage.len() > MOST_HOURS {
             self.usage.pop_first();
@@ -54,9 +54,7 @@ impl Ring {
 
     fn started_in(&self, first: i64, end: i64) -> impl Iterator<Item = &Record> {
         let least = SessionId::default();
-        self.started
-            .range((first, least)..(end, least))
-            .filter_map(|(_, id)| self.records.get(id))
+        self.started.range((first, least)..(end, least)).filter_map(|(_, id)| self.records.get(id))
     }
 }
 
@@ -131,6 +129,10 @@ impl MemoryStore {
         Page::new(part, size, total, sort)
     }
 
+    pub(crate) fn walk(&self, filter: &Filter, paging: Paging, size: usize) -> Page {
+        self.history(filter, Sort::default(), paging, size)
+    }
+
     pub(crate) fn oldest(&self, before: Timestamp, most: usize) -> Vec<Record> {
         let ring = self.lock();
         let is_old = |record: &&Record| {
@@ -203,4 +205,3 @@ impl MemoryStore {
 
 /// Spans with the bytes that flowed in them: start in seconds, to destinations, from them.
 pub(crate) type Usage = Vec<(i64, i64, i64)>;
-

@@ -171,11 +171,7 @@ impl ServerStore {
         answers
     }
 
-    pub(crate) async fn save(
-        &self,
-        records: &[Record],
-        seen: usize,
-    ) -> Result<Booked, StoreError> {
+    pub(crate) async fn save(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
         let limits = 1 + u32::try_from(records.len() / 1000).unwrap_or(u32::MAX);
         self.book(limits, async |mut booking| booking.save(records, seen).await).await
     }
@@ -250,6 +246,18 @@ impl ServerStore {
 
     pub(crate) async fn close_crashed(&self, node: &str) -> Result<Option<Booked>, StoreError> {
         self.book(1, async |mut booking| booking.close_crashed(node).await).await
+    }
+
+    pub(crate) async fn walk(
+        &self,
+        filter: &Filter,
+        paging: Paging,
+        size: usize,
+    ) -> Result<Page, StoreError> {
+        let [rows] =
+            self.read([sql::page(self.dialect, filter, Sort::default(), paging, size)]).await?;
+        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
+        Ok(Page::new(records, size, 0, Sort::default()))
     }
 
     pub(crate) async fn oldest(

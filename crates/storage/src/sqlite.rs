@@ -203,11 +203,7 @@ impl SqliteStore {
         self.quarantined.as_deref()
     }
 
-    pub(crate) async fn save(
-        &self,
-        records: &[Record],
-        seen: usize,
-    ) -> Result<Booked, StoreError> {
+    pub(crate) async fn save(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
         self.write(async |mut booking| booking.save(records, seen).await).await
     }
 
@@ -222,10 +218,8 @@ impl SqliteStore {
             Some(connection) => connection,
             None => SqliteConnection::connect_with(&self.options).await?,
         };
-        let mut within =
-            save::Writer { connection: &mut connection, statements: &self.statements };
-        let booking =
-            Booking { connection: &mut within, dialect: Dialect::Sqlite, writer: WRITER };
+        let mut within = save::Writer { connection: &mut connection, statements: &self.statements };
+        let booking = Booking { connection: &mut within, dialect: Dialect::Sqlite, writer: WRITER };
         let done = work(booking).await?;
         *writer = Some(connection);
         Ok(done)
@@ -284,6 +278,18 @@ impl SqliteStore {
         size: usize,
     ) -> Result<Page, StoreError> {
         history::page(&self.readers, filter, sort, paging, size).await
+    }
+
+    pub(crate) async fn walk(
+        &self,
+        filter: &Filter,
+        paging: Paging,
+        size: usize,
+    ) -> Result<Page, StoreError> {
+        let statement = sql::page(Dialect::Sqlite, filter, Sort::default(), paging, size);
+        let rows = history::query(statement)?.fetch_all(&self.readers).await?;
+        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
+        Ok(Page::new(records, size, 0, Sort::default()))
     }
 
     /// The SQL of a history page, for tests of how SQLite means to answer it.

@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use crate::filter::{Filter, Page, Paging, Sort};
+use crate::filter::{Cursor, Filter, Page, Paging, Sort};
 use crate::memory::MemoryStore;
 use crate::rollup::{Booked, span_start};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -314,6 +314,22 @@ impl Store {
         size: usize,
     ) -> Result<Page, StoreError> {
         each!(self, store => store.history(filter, sort, paging, size))
+    }
+
+    /// Ended sessions of the history, the newest end first, behind a place: at most `size`, with
+    /// the place behind them where there are more. Cheaper than [`Store::history`], for it does
+    /// not count.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn walk(
+        &self,
+        filter: &Filter,
+        behind: Option<Cursor>,
+        size: usize,
+    ) -> Result<Page, StoreError> {
+        let paging = behind.map_or(Paging::Page(0), Paging::Behind);
+        each!(self, store => store.walk(filter, paging, size))
     }
 
     /// Ends the rows that this node's last run left open: `failed`, `server_crash`, at the time

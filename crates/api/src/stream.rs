@@ -1,0 +1,325 @@
+//! The live stream of sessions: one gatherer, one bounded ring, as many readers as may be.
+//!
+//! A reader holds no more than its place in the ring. One that falls behind is told how much it
+//! missed and goes on from the oldest event that is there.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use futures_util::stream;
+use rustsocks_sessions::{Record, Session, Status, Table};
+use rustsocks_storage::Filter;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Api;
+use crate::params::{ListParams, Params, Scope};
+use crate::problem::Problem;
+use crate::shapes::SessionView;
+
+/// How often changes are gathered.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// Events that are kept for readers behind, and for those who come back.
+const MOST_EVENTS: usize = 8192;
+
+/// How long changes are gathered after the last reader went: it may come back.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// A quiet stream says so this often.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Events per piece that is handed to a connection.
+const MOST_AT_ONCE: usize = 64;
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Opened,
+    Updated,
+    Ended,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Event {
+    number: u64,
+    record: Arc<Record>,
+    /// As it goes over the wire.
+    text: Bytes,
+}
+
+/// The events of one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    table: Table,
+    /// Tells this process's events from those of others.
+    run: String,
+    ring: Mutex<Ring>,
+    /// The number of the newest event.
+    newest: watch::Sender<u64>,
+    /// Owns the gathering task, which ends with `stop`.
+    gatherer: TaskTracker,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Arc<Event>>,
+    /// The number of the newest event.
+    newest: u64,
+    readers: usize,
+    left: Option<Instant>,
+    gathers: bool,
+}
+
+/// Where a reader is.
+struct Reader {
+    hub: Hub,
+    filter: Filter,
+    /// The number of the last event it has seen or skipped.
+    seen: u64,
+    newest: watch::Receiver<u64>,
+    greeting: Option<Bytes>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut ring = self.hub.lock();
+        ring.readers -= 1;
+        ring.left = Some(Instant::now());
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(table: Table, stop: CancellationToken) -> Self {
+        let run = table.clock().now().wall.as_microsecond().to_string();
+        let ring = Mutex::default();
+        let (newest, gatherer) = (watch::Sender::new(0), TaskTracker::new());
+        Self { inner: Arc::new(Inner { table, run, ring, newest, gatherer, stop }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.inner.ring.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A new reader; `last` is the id of the last event it has seen, if it comes back.
+    fn reader(&self, filter: Filter, last: Option<&str>) -> Reader {
+        let mut ring = self.lock();
+        ring.readers += 1;
+        if !ring.gathers {
+            ring.gathers = true;
+            self.inner.table.outbox().watch(true);
+            self.inner.gatherer.spawn(self.clone().gather());
+        }
+        let known = last.and_then(|last| {
+            let (run, number) = last.split_once('.')?;
+            let number: u64 = number.parse().ok()?;
+            (run == self.inner.run && number <= ring.newest).then_some(number)
+        });
+        let seen = known.unwrap_or(ring.newest);
+        // Whoever comes back from another run, or from nowhere, has missed something unknown.
+        let greeting = (last.is_some() && known.is_none()).then(|| self.gap(seen, None));
+        Reader {
+            hub: self.clone(),
+            filter,
+            seen,
+            newest: self.inner.newest.subscribe(),
+            greeting: Some(greeting.unwrap_or_else(|| Bytes::from_static(b": rustsocks\n\n"))),
+        }
+    }
+
+    fn gap(&self, number: u64, missed: Option<u64>) -> Bytes {
+        let missed = missed.map_or_else(|| "null".to_owned(), |missed| missed.to_string());
+        let run = &self.inner.run;
+        format!("id: {run}.{number}\nevent: gap\ndata: {{\"missed\":{missed}}}\n\n").into()
+    }
+
+    /// Gathers changes for as long as anybody reads, and a while longer.
+    async fn gather(self) {
+        let began = Instant::now();
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let outbox = self.inner.table.outbox();
+        while self.inner.stop.run_until_cancelled(rounds.tick()).await.is_some() {
+            let mut events = Vec::new();
+            for session in outbox.take_watched() {
+                changes(&session, began, |what, record| events.push((what, record)));
+            }
+            if !self.add(events) {
+                break;
+            }
+        }
+    }
+
+    /// Adds events; false when nobody has read for long.
+    fn add(&self, events: Vec<(What, Record)>) -> bool {
+        let mut ring = self.lock();
+        for (what, record) in events {
+            ring.newest += 1;
+            let number = ring.newest;
+            let json = serde_json::to_string(&SessionView::from(&record)).unwrap_or_default();
+            let (run, name) = (&self.inner.run, what.name());
+            let text = format!("id: {run}.{number}\nevent: {name}\ndata: {json}\n\n").into();
+            ring.events.push_back(Arc::new(Event { number, record: Arc::new(record), text }));
+            if ring.events.len() > MOST_EVENTS {
+                ring.events.pop_front();
+            }
+        }
+        let newest = ring.newest;
+        let lonely = ring.readers == 0 && ring.left.is_none_or(|left| left.elapsed() >= LINGER);
+        if lonely {
+            ring.gathers = false;
+            ring.events.clear();
+            self.inner.table.outbox().watch(false);
+        }
+        drop(ring);
+        self.inner.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        !lonely
+    }
+}
+
+/// What happened to a session since it was told of last.
+fn changes(session: &Session, began: Instant, mut tell: impl FnMut(What, Record)) {
+    let ended = session.has_ended();
+    let record = session.snapshot();
+    let new = !session.tell() && session.started().mono >= began;
+    if new && ended {
+        tell(What::Opened, opened(&record));
+    }
+    match (new, ended) {
+        (_, true) => tell(What::Ended, record),
+        (true, false) => tell(What::Opened, record),
+        (false, false) => tell(What::Updated, record),
+    }
+}
+
+/// The session as it opened.
+fn opened(record: &Record) -> Record {
+    Record {
+        end_time: None,
+        duration: None,
+        status: Status::Active,
+        close_reason: None,
+        close_detail: None,
+        bytes_sent: 0,
+        bytes_received: 0,
+        packets_sent: 0,
+        packets_received: 0,
+        updated_at: record.start_time,
+        ..record.clone()
+    }
+}
+
+impl Reader {
+    /// What comes next, as it goes over the wire; none when the process stops.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        let quiet = tokio::time::sleep(HEARTBEAT);
+        tokio::pin!(quiet);
+        let stop = self.hub.inner.stop.clone();
+        loop {
+            self.newest.borrow_and_update();
+            if let Some(text) = self.read() {
+                return Some(text);
+            }
+            tokio::select! {
+                changed = self.newest.changed() => changed.ok()?,
+                () = &mut quiet => return Some(Bytes::from_static(b": quiet\n\n")),
+                () = stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// The next events that suit, if there are any.
+    fn read(&mut self) -> Option<Bytes> {
+        let hub = self.hub.clone();
+        loop {
+            let events: Vec<Arc<Event>> = {
+                let ring = hub.lock();
+                let first = ring.events.front().map_or(ring.newest + 1, |event| event.number);
+                if self.seen + 1 < first {
+                    let missed = first - 1 - self.seen;
+                    self.seen = first - 1;
+                    return Some(hub.gap(self.seen, Some(missed)));
+                }
+                let skip = usize::try_from(self.seen + 1 - first).unwrap_or(usize::MAX);
+                ring.events.iter().skip(skip).take(MOST_AT_ONCE).cloned().collect()
+            };
+            self.seen = events.last()?.number;
+            let suits = |event: &&Arc<Event>| self.filter.suits(&event.record);
+            let texts: Vec<&[u8]> =
+                events.iter().filter(suits).map(|event| event.text.as_ref()).collect();
+            if !texts.is_empty() {
+                return Some(texts.concat().into());
+            }
+        }
+    }
+}
+
+/// The sessions of this node as they open, change and end, as server-sent events.
+///
+/// Events `opened`, `updated` and `ended` carry the session; `gap` carries how many events a
+/// slow reader missed, or null where that is unknown. `Last-Event-ID` resumes. Counters of a
+/// running session are told twice a second at most.
+#[utoipa::path(
+    get, path = "/api/sessions/stream", tag = "sessions",
+    params(
+        ListParams,
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
+    ),
+    responses(
+        (status = 200, description = "Events until either side ends it", body = String, content_type = "text/event-stream"),
+        (status = 400, description = "A parameter is wrong", body = Problem),
+    )
+)]
+pub(crate) async fn stream(
+    State(api): State<Api>,
+    Extension(hub): Extension<Hub>,
+    headers: HeaderMap,
+    Params(params): Params<ListParams>,
+) -> Result<Response, Problem> {
+    params.refuse_paging()?;
+    let request = params.check(api.table.clock().now().wall)?;
+    if request.scope == Some(Scope::Cluster) {
+        return Err(Problem::bad_request("scope: the stream is that of this node alone"));
+    }
+    let last = headers.get("last-event-id").map(HeaderValue::to_str);
+    let last = last.transpose().map_err(|_| Problem::bad_request("Last-Event-ID: not text"))?;
+    let reader = hub.reader(request.filter, last);
+    let texts = stream::unfold(reader, async |mut reader| {
+        let text = reader.next().await?;
+        Some((Ok::<_, Infallible>(text), reader))
+    });
+    let mut response = Response::new(Body::from_stream(texts));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
