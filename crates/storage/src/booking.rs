@@ -4,13 +4,16 @@ use std::collections::HashMap;
 
 use rustsocks_sessions::{Record, SessionId};
 
-use crate::rollup::{Booked, Changes, Key, Kind, SPANS, Sums};
+use crate::rollup::{Booked, Changes, DAY, HOUR, Key, Kind, MINUTE, Sums};
 use crate::row::{Columns, record};
 use crate::sql::{self, Dialect, Statement};
 use crate::store::{StoreError, crashed, replaces};
 
 /// Sessions asked for at once, and rows of rollups written at once.
 const CHUNK: usize = 512;
+
+/// Seconds of the spans whose sums a database keeps, the finest first.
+const SPANS: [i64; 3] = [MINUTE, HOUR, DAY];
 
 /// A connection of any engine.
 pub(crate) trait Connected {
@@ -148,7 +151,7 @@ impl<C: Connected + Send> Booking<'_, C> {
     /// Writes what changes in the rollups, and counts the write.
     async fn book(&mut self, rows: usize, changes: Changes) -> Result<Booked, StoreError> {
         for span in SPANS {
-            let changed: Vec<(Key, Sums)> = changes.by_span(span);
+            let changed = by_span(&changes, span);
             for rows in in_powers_of_two(&changed) {
                 self.connection.execute(sql::add_to_rollups(self.dialect, span, rows)).await?;
             }
@@ -162,6 +165,18 @@ impl<C: Connected + Send> Booking<'_, C> {
         let version = row.first().map(|row| row.number("version")).transpose()?.flatten();
         Ok(Booked { version: version.unwrap_or(0), rows: rows as u64, changes })
     }
+}
+
+/// What changes by a span, in the order of the keys, so that two nodes lock rows in one order.
+fn by_span(changes: &Changes, span: i64) -> Vec<(Key, Sums)> {
+    let mut spans: HashMap<Key, Sums> = HashMap::new();
+    for (key, sums) in changes.minutes() {
+        let key = Key { start: key.start.div_euclid(span) * span, ..key.clone() };
+        spans.entry(key).or_default().add(sums);
+    }
+    let mut list: Vec<_> = spans.into_iter().filter(|(_, sums)| !sums.is_zero()).collect();
+    list.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+    list
 }
 
 /// A row in the order of its parts, so that few different statements are prepared.

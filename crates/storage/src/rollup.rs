@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use rustsocks_sessions::{Record, Status};
 
-/// Seconds of the spans that are summed, the finest first.
-pub(crate) const SPANS: [i64; 3] = [MINUTE, HOUR, DAY];
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 86_400;
@@ -84,14 +82,6 @@ pub enum Kind {
 impl Kind {
     /// Both kinds.
     pub(crate) const ALL: [Self; 2] = [Self::User, Self::Dest];
-
-    /// How it is stored.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Dest => "dest",
-        }
-    }
 }
 
 /// The second in which the span begins that a time, in milliseconds since 1970, falls into.
@@ -168,18 +158,6 @@ impl Changes {
             }
         }
         self.minutes.retain(|_, sums| !sums.is_zero());
-    }
-
-    /// What changes by a span, in the order of the keys, so that two nodes lock rows in one order.
-    pub(crate) fn by_span(&self, span: i64) -> Vec<(Key, Sums)> {
-        let mut spans: HashMap<Key, Sums> = HashMap::with_capacity(self.minutes.len());
-        for (key, sums) in self.minutes() {
-            let key = Key { start: key.start.div_euclid(span) * span, ..key.clone() };
-            spans.entry(key).or_default().add(sums);
-        }
-        let mut list: Vec<_> = spans.into_iter().filter(|(_, sums)| !sums.is_zero()).collect();
-        list.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-        list
     }
 
     /// What flowed, in the order of its fields, so that two nodes lock rows in one order.

@@ -417,6 +417,14 @@ fn put_ids(sql: &mut Statement, ids: &[SessionId]) {
 
 const SUMS: [&str; 5] = ["sessions", "failed", "rejected", "bytes_sent", "bytes_received"];
 
+/// How a kind of rollup is stored.
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::User => "user",
+        Kind::Dest => "dest",
+    }
+}
+
 /// Adds to rollups of one span.
 pub(crate) fn add_to_rollups(dialect: Dialect, span: i64, rows: &[(Key, Sums)]) -> Statement {
     let text = "INSERT INTO rollups (kind, span, start, node_id, name, sessions, failed, \
@@ -424,7 +432,7 @@ pub(crate) fn add_to_rollups(dialect: Dialect, span: i64, rows: &[(Key, Sums)]) 
     let mut sql = Statement::new(dialect, text);
     for (nth, (key, sums)) in rows.iter().enumerate() {
         sql.push(if nth > 0 { ",(" } else { "(" });
-        sql.fixed(key.kind.name()).push(",").signed(span).push(",").signed(key.start);
+        sql.fixed(name_of(key.kind)).push(",").signed(span).push(",").signed(key.start);
         sql.push(",").shared(&key.node).push(",").shared(&key.name);
         for sum in [sums.sessions, sums.failed, sums.rejected, sums.sent, sums.received] {
             sql.push(",").signed(sum);
@@ -458,7 +466,7 @@ pub(crate) fn forget_empty(
     last: i64,
 ) -> Statement {
     let mut sql = Statement::new(dialect, "DELETE FROM rollups WHERE sessions = 0 AND kind = ");
-    sql.fixed(kind.name()).push(" AND span = ").signed(span);
+    sql.fixed(name_of(kind)).push(" AND span = ").signed(span);
     sql.push(" AND start >= ").signed(first).push(" AND start <= ").signed(last);
     sql
 }
@@ -514,7 +522,7 @@ pub(crate) fn sum_rollups(
     SUMS.iter().for_each(|column| {
         sql.push(", ").push(&dialect.sum(column));
     });
-    sql.push(" FROM rollups WHERE kind = ").fixed(kind.name()).push(" AND (");
+    sql.push(" FROM rollups WHERE kind = ").fixed(name_of(kind)).push(" AND (");
     for (nth, (span, first, end)) in ranges.iter().enumerate() {
         sql.push(if nth > 0 { " OR " } else { "" }).push("(span = ").signed(*span);
         sql.push(" AND start >= ").signed(*first).push(" AND start < ").signed(*end).push(")");
