@@ -7,6 +7,8 @@
 mod acl;
 #[cfg(feature = "api-docs")]
 mod browser;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod events;
 mod export;
 mod guard;
@@ -43,6 +45,8 @@ pub struct Options {
     pub base_path: String,
     /// Whether `/swagger-ui/` is served.
     pub swagger: bool,
+    /// Whether the dashboard is served, where it is compiled in.
+    pub dashboard: bool,
     /// How many hours of statistics are shown where nobody says.
     pub stats_window_hours: u64,
 }

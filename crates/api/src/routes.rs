@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::Problem;
-use crate::{Api, acl, events, export, health, history, live, stats, stream};
+use crate::{Api, Options, acl, events, export, health, history, live, stats, stream};
 
 #[derive(utoipa::OpenApi)]
 #[openapi()]
@@ -68,14 +68,29 @@ pub fn openapi_json() -> String {
 
 /// The router of an API, ready to serve.
 pub(crate) fn router(api: Api) -> Router {
-    let base_path = api.options.base_path.clone();
+    let options = api.options.clone();
     let (router, openapi) = documented().split_for_parts();
     let router = with_description(router, describe(openapi), &api);
     let router = router.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(api);
-    match base_path.is_empty() {
+    let router = match options.base_path.is_empty() {
         true => router,
-        false => Router::new().nest(&base_path, router).fallback(unknown),
+        false => Router::new().nest(&options.base_path, router).fallback(unknown),
+    };
+    with_dashboard(router, &options)
+}
+
+#[cfg(feature = "dashboard")]
+fn with_dashboard(router: Router, options: &Options) -> Router {
+    if !options.dashboard {
+        return router;
     }
+    let files = crate::dashboard::routes(&options.base_path);
+    router.merge(files.method_not_allowed_fallback(wrong_method))
+}
+
+#[cfg(not(feature = "dashboard"))]
+fn with_dashboard(router: Router, _options: &Options) -> Router {
+    router
 }
 
 #[cfg(feature = "api-docs")]

@@ -129,6 +129,7 @@ pub(crate) struct ApiConfig {
     /// Empty, or a path that begins with a slash and does not end with one.
     pub(crate) base_path: String,
     pub(crate) swagger: bool,
+    pub(crate) dashboard: bool,
     pub(crate) stats_window_hours: u64,
     pub(crate) metrics: bool,
 }

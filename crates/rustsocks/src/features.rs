@@ -10,3 +10,5 @@ pub(crate) const POSTGRES: bool = cfg!(feature = "postgres");
 pub(crate) const METRICS: bool = cfg!(feature = "metrics");
 /// The API browser.
 pub(crate) const API_DOCS: bool = cfg!(feature = "api-docs");
+/// The dashboard.
+pub(crate) const DASHBOARD: bool = cfg!(feature = "dashboard");

@@ -160,6 +160,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
             options: Options {
                 base_path: form.base_path.clone(),
                 swagger: form.swagger,
+                dashboard: form.dashboard,
                 stats_window_hours: form.stats_window_hours,
             },
         };

@@ -28,7 +28,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-#[cfg(all(feature = "database", feature = "metrics", feature = "api-docs"))]
+#[cfg(all(feature = "database", feature = "metrics", feature = "api-docs", feature = "dashboard"))]
 #[test]
 fn a_file_of_0_9_loads_unchanged() {
     let output = rustsocks(&["check", "rustsocks-0.9.toml"], "");

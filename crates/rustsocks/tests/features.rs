@@ -53,6 +53,11 @@ fn the_api_browser_needs_the_api_docs_feature() {
 }
 
 #[test]
+fn the_dashboard_needs_the_dashboard_feature() {
+    needs("dashboard", cfg!(feature = "dashboard"), "[sessions]\ndashboard_enabled = true\n");
+}
+
+#[test]
 fn memory_needs_no_feature() {
     assert!(check("[sessions]\nstorage = \"memory\"\n").status.success());
 }

@@ -423,10 +423,19 @@ fn api(file: &file::File, source: &Source<'_>) -> Result<Option<ApiConfig>, Faul
         let remedy = "build with `--features api-docs`, or set it to false";
         return Err(section.fault("swagger_enabled", "this program was built without it", remedy));
     }
+    if form.dashboard_enabled == Some(true) && !features::DASHBOARD {
+        let remedy = "build with `--features dashboard`, or set it to false";
+        return Err(section.fault(
+            "dashboard_enabled",
+            "this program was built without it",
+            remedy,
+        ));
+    }
     let config = ApiConfig {
         listen: SocketAddr::new(address, form.stats_api_port),
         base_path: base_path.into(),
         swagger: form.swagger_enabled.unwrap_or(features::API_DOCS),
+        dashboard: form.dashboard_enabled.unwrap_or(features::DASHBOARD),
         stats_window_hours: section.number(
             "stats_window_hours",
             form.stats_window_hours,

@@ -137,7 +137,7 @@ section!(Sessions {
     stats_api_bind_address: String = "127.0.0.1".into(),
     stats_api_port: u16 = 9090,
     swagger_enabled: Option<bool> = None,
-    dashboard_enabled: bool = true,
+    dashboard_enabled: Option<bool> = None,
     base_path: String = "/".into(),
     dashboard_auth: toml::Table = toml::Table::new(),
 });

@@ -8,6 +8,8 @@ mod api;
 mod auth;
 mod bind;
 mod connect;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod disks;
 mod endings;
 mod hostile;
