@@ -1,0 +1,392 @@
+// The one store of running sessions, fed by the one event stream.
+//
+// Events are gathered as text and applied once per frame, to rows in one flat array; what looks at
+// the store is told by two counters, never by a signal per row.
+import { signal } from "@preact/signals";
+import { destination, parseSession, type Session } from "./api/session";
+import { readRunning, streamUrl } from "./api/sessions";
+
+/** A session with what is derived from it. Rows are changed in place while their session runs. */
+export interface Row {
+  session: Session;
+  /** Milliseconds since 1970. */
+  startMs: number;
+  /** When the session's values were read, by the server's clock. */
+  updatedMs: number;
+  /** Bytes per second, as of `updatedMs`. */
+  rateSent: number;
+  rateReceived: number;
+  /** What the text filter looks through, in lower case. */
+  text: string;
+  /** Place in the store's array; -1 once it is out. */
+  place: number;
+  /** When its end was seen, by the browser's monotonic clock; 0 while it runs. */
+  endedAt: number;
+}
+
+export type Connection =
+  /** Not asked for yet, or a login is needed. */
+  | { kind: "idle" }
+  | { kind: "connecting" }
+  | { kind: "open" }
+  /** `since` is in milliseconds since 1970. */
+  | { kind: "lost"; since: number };
+
+/** Sums since the page was opened, for rates: differences of these, not their values, mean something. */
+export interface Totals {
+  opened: number;
+  ended: number;
+  sent: number;
+  received: number;
+}
+
+/** How long an ended session stays in view, milliseconds. */
+export const LINGER_MS = 8_000;
+/** A rate is taken for over when nothing was heard of the session for so long. */
+export const RATE_STALE_MS = 3_000;
+/** Events that are held back for the next frame; beyond, they are applied at once. */
+const MOST_PENDING = 4_000;
+/** Redraws per second are bounded by this. */
+const REDRAW_MS = 200;
+const BACKOFF_MS = [500, 1_000, 2_000, 5_000, 10_000];
+
+export function makeRow(session: Session): Row {
+  return {
+    session,
+    startMs: Date.parse(session.start_time),
+    updatedMs: Date.parse(session.updated_at),
+    rateSent: 0,
+    rateReceived: 0,
+    text: searchText(session),
+    place: -1,
+    endedAt: 0,
+  };
+}
+
+function searchText(session: Session): string {
+  const name = destination(session);
+  return `${session.user}\n${name}\n${session.dest_ip}:${session.dest_port}\n${session.source_ip}:${session.source_port}\n${session.session_id}\n${session.acl_rule_matched ?? ""}\n${session.status}\n${session.close_reason ?? ""}\n${session.close_detail ?? ""}\n${session.protocol}\n${session.node_id}`.toLowerCase();
+}
+
+type EventName = "opened" | "updated" | "ended";
+type Pending = { name: EventName; json: string };
+
+/** The store. Tests make their own; the page has one, `live`. */
+export class LiveStore {
+  /** Every row, in no order. Ended ones stay for `LINGER_MS`. */
+  readonly rows: Row[] = [];
+  readonly connection = signal<Connection>({ kind: "idle" });
+  /** Grows when rows were added, changed or removed; at most five times a second. */
+  readonly version = signal(0);
+  /** Whether the first list is complete. */
+  readonly complete = signal(false);
+  readonly totals: Totals = { opened: 0, ended: 0, sent: 0, received: 0 };
+  /** Sessions running, ended ones in view left out. */
+  running = 0;
+  /** The server's clock minus the browser's, milliseconds. */
+  clockOffset = 0;
+
+  readonly #byId = new Map<string, Row>();
+  readonly #added = new Set<(row: Row) => void>();
+  #pending: Pending[] = [];
+  #frame = 0;
+  #clockKnown = false;
+  #redrawAt = 0;
+  #redraw: ReturnType<typeof setTimeout> | null = null;
+  /** Ended rows in the order of their ends, to be dropped. */
+  #leaving: Row[] = [];
+  /** Sessions that ended while a list was being read: it must not bring them back. */
+  #endedMeanwhile: Set<string> | null = null;
+
+  /** Calls `take` for each row that is added from now on; the answer ends that. */
+  onAdded(take: (row: Row) => void): () => void {
+    this.#added.add(take);
+    return () => this.#added.delete(take);
+  }
+
+  /** The row of a session that runs or just ended. */
+  row(id: string): Row | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The server's time, milliseconds since 1970. */
+  now(): number {
+    return Date.now() + this.clockOffset;
+  }
+
+  /** Takes an event; it shows with the next frame. */
+  receive(name: EventName, json: string): void {
+    this.#pending.push({ name, json });
+    if (this.#pending.length >= MOST_PENDING) {
+      this.apply();
+    } else if (this.#frame === 0) {
+      // A hidden page gets no frames.
+      this.#frame = document.hidden
+        ? window.setTimeout(() => this.apply(), 250)
+        : requestAnimationFrame(() => this.apply());
+    }
+  }
+
+  /** Applies what was received. */
+  apply(): void {
+    this.#frame = 0;
+    const batch = this.#pending;
+    this.#pending = [];
+    let newest = "";
+    for (const { name, json } of batch) {
+      const session = parseSession(json);
+      if (session === null) continue;
+      this.put(name, session);
+      if (session.updated_at > newest) newest = session.updated_at;
+    }
+    if (newest !== "") this.#setClock(Date.parse(newest) - Date.now());
+    this.#changed();
+  }
+
+  /** Follows the server's clock: delays make it seem late, never early, so the largest difference is the best. */
+  #setClock(offset: number): void {
+    if (!this.#clockKnown || offset > this.clockOffset) this.clockOffset = offset;
+    else this.clockOffset += (offset - this.clockOffset) * 0.01;
+    this.#clockKnown = true;
+  }
+
+  /** Puts one state of a session into the store; older states than the known one change nothing. */
+  put(name: EventName | "listed", session: Session): void {
+    const known = this.#byId.get(session.session_id);
+    const ended = name === "ended";
+    if (known === undefined) {
+      if (name === "listed" && this.#endedMeanwhile?.has(session.session_id) === true) return;
+      const row = makeRow(session);
+      this.#add(row);
+      // What was relayed before this page heard of the session is not counted as if it flowed now.
+      if (name === "opened") {
+        this.totals.opened += 1;
+        this.#count(session.bytes_sent, session.bytes_received);
+      }
+      if (ended) this.#end(row);
+      return;
+    }
+    if (known.endedAt !== 0) return;
+    const at = Date.parse(session.updated_at);
+    if (at >= known.updatedMs) this.#advance(known, session, at);
+    if (ended) this.#end(known);
+  }
+
+  #advance(row: Row, session: Session, at: number): void {
+    const before = row.session;
+    const sent = Math.max(0, session.bytes_sent - before.bytes_sent);
+    const received = Math.max(0, session.bytes_received - before.bytes_received);
+    this.#count(sent, received);
+    const span = at - row.updatedMs;
+    // Two states almost at once, as an end after an update, say nothing about a rate.
+    if (span >= 100) {
+      row.rateSent = (sent * 1000) / span;
+      row.rateReceived = (received * 1000) / span;
+    }
+    if (before.dest_ip !== session.dest_ip || before.status !== session.status)
+      row.text = searchText(session);
+    row.session = session;
+    row.updatedMs = at;
+  }
+
+  #count(sent: number, received: number): void {
+    this.totals.sent += sent;
+    this.totals.received += received;
+  }
+
+  #add(row: Row): void {
+    row.place = this.rows.length;
+    this.rows.push(row);
+    this.#byId.set(row.session.session_id, row);
+    this.running += 1;
+    for (const take of this.#added) take(row);
+  }
+
+  #end(row: Row): void {
+    row.endedAt = performance.now();
+    row.rateSent = 0;
+    row.rateReceived = 0;
+    this.running -= 1;
+    this.totals.ended += 1;
+    this.#endedMeanwhile?.add(row.session.session_id);
+    this.#leaving.push(row);
+  }
+
+  #remove(row: Row): void {
+    if (row.place < 0) return;
+    const last = this.rows.pop();
+    if (last !== undefined && last !== row) {
+      this.rows[row.place] = last;
+      last.place = row.place;
+    }
+    row.place = -1;
+    if (row.endedAt === 0) this.running -= 1;
+    this.#byId.delete(row.session.session_id);
+  }
+
+  /** Drops ended sessions that were in view long enough. */
+  sweep(now = performance.now()): void {
+    let gone = 0;
+    for (const row of this.#leaving) {
+      if (now - row.endedAt < LINGER_MS) break;
+      this.#remove(row);
+      gone += 1;
+    }
+    if (gone === 0) return;
+    this.#leaving = this.#leaving.slice(gone);
+    this.#changed();
+  }
+
+  /** Begins to read the whole list; until `endList`, ends that are heard of are remembered. */
+  beginList(): void {
+    this.#endedMeanwhile = new Set();
+  }
+
+  /** Takes a portion of the list, noting its sessions in `seen`. */
+  putList(sessions: Session[], seen: Set<string>): void {
+    for (const session of sessions) {
+      seen.add(session.session_id);
+      this.put("listed", session);
+    }
+    this.#changed();
+  }
+
+  /** The list is complete: what began before it and is not in it has ended unheard. */
+  endList(seen: Set<string>, beganMs: number): void {
+    this.#endedMeanwhile = null;
+    for (const row of [...this.rows]) {
+      const listed = seen.has(row.session.session_id);
+      if (!listed && row.endedAt === 0 && row.updatedMs < beganMs) this.#remove(row);
+    }
+    this.complete.value = true;
+    this.#changed();
+  }
+
+  #changed(): void {
+    const now = performance.now();
+    if (this.#redraw !== null) return;
+    const wait = Math.max(0, this.#redrawAt + REDRAW_MS - now);
+    const redraw = (): void => {
+      this.#redraw = null;
+      this.#redrawAt = performance.now();
+      this.version.value += 1;
+    };
+    if (wait === 0) redraw();
+    else this.#redraw = setTimeout(redraw, wait);
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    for (const row of this.rows) row.place = -1;
+    this.rows.length = 0;
+    this.#byId.clear();
+    this.#leaving = [];
+    this.#pending = [];
+    this.running = 0;
+    this.complete.value = false;
+    this.#changed();
+  }
+}
+
+/** The event stream: feeds a store, comes back after each loss, and reads the list where events were missed. */
+export class LiveStream {
+  readonly #store: LiveStore;
+  readonly #refused: () => void;
+  #source: EventSource | null = null;
+  #retry: ReturnType<typeof setTimeout> | null = null;
+  #tries = 0;
+  #listing: AbortController | null = null;
+  #sweeper: ReturnType<typeof setInterval> | null = null;
+
+  /** `refused` is called when the server does not want to stream: perhaps a login is needed. */
+  constructor(store: LiveStore, refused: () => void) {
+    this.#store = store;
+    this.#refused = refused;
+  }
+
+  start(): void {
+    if (this.#source !== null || this.#retry !== null) return;
+    this.#sweeper ??= setInterval(() => this.#store.sweep(), 500);
+    if (this.#store.connection.peek().kind === "idle") this.#store.connection.value = { kind: "connecting" };
+    this.#open();
+  }
+
+  stop(): void {
+    this.#source?.close();
+    this.#source = null;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    if (this.#sweeper !== null) clearInterval(this.#sweeper);
+    this.#sweeper = null;
+    this.#listing?.abort();
+    this.#store.connection.value = { kind: "idle" };
+  }
+
+  /** Tries at once instead of after the pause. */
+  retry(): void {
+    if (this.#retry === null) return;
+    clearTimeout(this.#retry);
+    this.#retry = null;
+    this.#open();
+  }
+
+  #open(): void {
+    const source = new EventSource(streamUrl);
+    this.#source = source;
+    // A browser that reconnects by itself names the last event it saw, and the server answers with
+    // what came after it, or with `gap`. A new source knows nothing.
+    let fresh = true;
+    source.addEventListener("open", () => {
+      this.#tries = 0;
+      this.#store.connection.value = { kind: "open" };
+      if (fresh) this.#list();
+      fresh = false;
+    });
+    for (const name of ["opened", "updated", "ended"] as const) {
+      source.addEventListener(name, (event) => this.#store.receive(name, event.data));
+    }
+    source.addEventListener("gap", () => this.#list());
+    source.addEventListener("error", () => {
+      this.#lost();
+      if (source.readyState === EventSource.CLOSED) this.#later();
+    });
+  }
+
+  #lost(): void {
+    if (this.#store.connection.peek().kind === "lost") return;
+    this.#store.connection.value = { kind: "lost", since: Date.now() };
+  }
+
+  #later(): void {
+    this.#source?.close();
+    this.#source = null;
+    this.#refused();
+    const pause = BACKOFF_MS[Math.min(this.#tries, BACKOFF_MS.length - 1)] ?? 10_000;
+    this.#tries += 1;
+    this.#retry = setTimeout(() => {
+      this.#retry = null;
+      this.#open();
+    }, pause);
+  }
+
+  #list(): void {
+    this.#listing?.abort();
+    const listing = new AbortController();
+    this.#listing = listing;
+    const began = this.#store.now();
+    const seen = new Set<string>();
+    this.#store.beginList();
+    readRunning((sessions) => {
+      if (!listing.signal.aborted) this.#store.putList(sessions, seen);
+    }, listing.signal).then(
+      (failure) => {
+        if (listing.signal.aborted) return;
+        if (failure === null) this.#store.endList(seen, began);
+        else setTimeout(() => !listing.signal.aborted && this.#list(), 2_000);
+      },
+      () => undefined,
+    );
+  }
+}
+
+export const live = new LiveStore();

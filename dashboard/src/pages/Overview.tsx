@@ -1,0 +1,232 @@
+// What runs now, who uses how much, and whether all is well.
+import { events, type Health, health, type Stats, stats } from "../api/server";
+import { ago, byteRate, bytes, count, perSecond, splitEndpoint, things } from "../format";
+import { live } from "../live";
+import { Chart } from "../parts/Chart";
+import { EventList } from "../parts/Events";
+import { tick, useLoad } from "../parts/load";
+import { Ranking } from "../parts/Ranking";
+import { Empty, Show } from "../parts/State";
+import { Panel, Tile } from "../parts/Tile";
+import { WindowChoice, windowHours } from "../parts/window";
+import { nowRates, pulse } from "../pulse";
+import { hashOf } from "../routes";
+
+const TOP = 8;
+
+export function Overview() {
+  const hours = windowHours();
+  const sums = useLoad(`${hours}`, (signal) => stats(hours, TOP, signal), "often");
+  const ledger = useLoad("health", health, "often");
+  const feed = useLoad("events", (signal) => events({ minutes: 60, limit: 8 }, signal), "often");
+  return (
+    <div class="page">
+      <Now />
+      <Charts />
+      <div class="page-head">
+        <h2>In the last {hours === 1 ? "hour" : `${hours} hours`}</h2>
+        <WindowChoice />
+      </div>
+      <Show of={sums} rows={6}>
+        {(data) => <Sums data={data} hours={hours} />}
+      </Show>
+      <div class="columns">
+        <Panel title="Ledger">
+          <Show of={ledger}>{(data) => <Ledger health={data} />}</Show>
+        </Panel>
+        <Panel title="Operational telemetry" aside={<a href={hashOf("events")}>All events</a>}>
+          <Show of={feed}>
+            {(list) =>
+              list.length === 0 ? (
+                <Empty title="Nothing to report in the last hour" />
+              ) : (
+                <EventList events={list} />
+              )
+            }
+          </Show>
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+function Now() {
+  live.version.value;
+  const { opened, sent, received } = nowRates.value;
+  return (
+    <div class="tiles">
+      <Tile name="Active sessions" link={hashOf("sessions")}>
+        {live.complete.value ? count(live.running) : "–"}
+      </Tile>
+      <Tile name="Sessions per second">{perSecond(opened)}</Tile>
+      <Tile name="Sent">{byteRate(sent)}</Tile>
+      <Tile name="Received">{byteRate(received)}</Tile>
+    </div>
+  );
+}
+
+function Charts() {
+  const { times, active, opened, sent, received } = pulse.value;
+  return (
+    <div class="charts">
+      <Chart
+        title="Bytes per second"
+        times={times}
+        write={byteRate}
+        lines={[
+          { label: "sent", colour: "--sent", values: sent },
+          { label: "received", colour: "--received", values: received },
+        ]}
+      />
+      <Chart
+        title="Active sessions"
+        times={times}
+        write={count}
+        lines={[{ label: "active", colour: "--accent", values: active }]}
+      />
+      <Chart
+        title="Sessions per second"
+        times={times}
+        write={perSecond}
+        lines={[{ label: "opened", colour: "--accent", values: opened }]}
+      />
+    </div>
+  );
+}
+
+/** The way to the ended sessions of a destination as rankings name it. */
+export function destinationLink(dest: string, hours: number): string {
+  const parts = splitEndpoint(dest);
+  return hashOf("sessions", { show: "ended", dest: parts?.host ?? dest, hours: String(hours) });
+}
+
+function Sums({ data, hours }: { data: Stats; hours: number }) {
+  const within = { show: "ended", hours: String(hours) };
+  return (
+    <>
+      <div class="tiles">
+        <Tile name="Sessions" link={hashOf("sessions", within)}>
+          {count(data.total_sessions)}
+        </Tile>
+        <Tile name="Bytes sent">{bytes(data.total_bytes_sent)}</Tile>
+        <Tile name="Bytes received">{bytes(data.total_bytes_received)}</Tile>
+        <Tile
+          name="Rejected"
+          tone={data.rejected_sessions > 0 ? "warn" : "plain"}
+          link={hashOf("rejections", { window: String(hours) })}
+        >
+          {count(data.rejected_sessions)}
+        </Tile>
+        <Tile
+          name="Failed"
+          tone={data.failed_sessions > 0 ? "warn" : "plain"}
+          link={hashOf("sessions", { ...within, status: "failed" })}
+        >
+          {count(data.failed_sessions)}
+        </Tile>
+      </div>
+      <div class="columns">
+        <Panel
+          title="Top users by bytes"
+          aside={<a href={hashOf("users", { window: String(hours) })}>All users</a>}
+        >
+          {data.top_users.length === 0 ? (
+            <Empty title="No sessions in this window" />
+          ) : (
+            <Ranking
+              label="Top users by bytes"
+              heads={["User", "Bytes", "Sessions"]}
+              rows={data.top_users.map((user) => ({
+                name: user.user,
+                weight: user.bytes,
+                figures: [bytes(user.bytes), count(user.sessions)],
+                link: hashOf("users", { user: user.user, window: String(hours) }),
+                empty: "(unknown)",
+              }))}
+            />
+          )}
+        </Panel>
+        <Panel
+          title="Top destinations by sessions"
+          aside={<a href={hashOf("destinations", { window: String(hours) })}>All destinations</a>}
+        >
+          {data.top_destinations.length === 0 ? (
+            <Empty title="No sessions in this window" />
+          ) : (
+            <Ranking
+              label="Top destinations by sessions"
+              heads={["Destination", "Sessions", "Bytes"]}
+              rows={data.top_destinations.map((dest) => ({
+                name: dest.dest,
+                weight: dest.sessions,
+                figures: [count(dest.sessions), bytes(dest.bytes)],
+                link: destinationLink(dest.dest, hours),
+              }))}
+            />
+          )}
+        </Panel>
+      </div>
+    </>
+  );
+}
+
+/** Whether every session is, or will be, in the store. */
+export function Ledger({ health }: { health: Health }) {
+  const { storage, journal } = health;
+  const waits = journal.waiting_since == null ? null : tick.value - Date.parse(journal.waiting_since);
+  return (
+    <>
+      <p class={`verdict ${health.status === "ok" ? "good" : "bad"}`}>
+        {health.status === "ok"
+          ? storage.engine === "off"
+            ? "Sessions are not recorded."
+            : "Every session is recorded."
+          : "Something needs an operator."}
+      </p>
+      <dl class="facts">
+        <div>
+          <dt>Store</dt>
+          <dd>
+            {storage.engine}, {storage.status}
+            {storage.degraded_since != null &&
+              ` since ${ago(tick.value - Date.parse(storage.degraded_since))}`}
+          </dd>
+        </div>
+        {storage.last_error != null && (
+          <div>
+            <dt>Store's error</dt>
+            <dd class="bad">{storage.last_error}</dd>
+          </div>
+        )}
+        <div>
+          <dt>Waiting for the store</dt>
+          <dd>
+            {things(journal.queued, "session")}
+            {waits !== null && waits > 2_000 && `, the oldest since ${ago(waits)}`}
+          </dd>
+        </div>
+        <div>
+          <dt>Final state not stored</dt>
+          <dd>{things(journal.unsaved, "session")}</dd>
+        </div>
+        <div>
+          <dt>Lost</dt>
+          <dd class={journal.lost > 0 ? "bad" : ""}>{things(journal.lost, "session")}</dd>
+        </div>
+        <div>
+          <dt>Journal</dt>
+          <dd>
+            {journal.status}, {bytes(journal.bytes)} of {bytes(journal.max_bytes)}
+            {journal.replaying && ", replaying a former run"}
+          </dd>
+        </div>
+        {journal.last_error != null && (
+          <div>
+            <dt>Journal's error</dt>
+            <dd class="bad">{journal.last_error}</dd>
+          </div>
+        )}
+      </dl>
+    </>
+  );
+}

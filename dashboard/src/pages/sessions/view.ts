@@ -1,0 +1,55 @@
+// Rows in the order and choice of the visitor.
+//
+// The order of all rows is kept from one look to the next: sorting what is nearly sorted is quick, and
+// a letter typed into the filter needs no sorting at all.
+import type { Row } from "../../live";
+import { type Filter, passes, tests } from "./filter";
+import { comparison, type Sort } from "./order";
+
+export class RowView {
+  #ordered: Row[];
+  #fresh: Row[] = [];
+  #sort: Sort | null = null;
+  readonly #live: boolean;
+
+  /** `live` tells that rows leave: those that are out of the store are dropped. */
+  constructor(rows: readonly Row[], live: boolean) {
+    this.#ordered = [...rows];
+    this.#live = live;
+  }
+
+  /** A row that came. */
+  add(row: Row): void {
+    this.#fresh.push(row);
+  }
+
+  /** Takes in what came and went, and sorts; null keeps the order in which rows were given. */
+  arrange(sort: Sort | null, now: number): void {
+    if (this.#live) this.#ordered = this.#ordered.filter((row) => row.place >= 0);
+    // What came last is first where the newest are wanted first.
+    const fresh = this.#live ? this.#fresh.filter((row) => row.place >= 0) : this.#fresh;
+    this.#fresh = [];
+    const newestFirst = sort?.key === "start_time" && sort.down;
+    this.#ordered = newestFirst ? [...fresh.reverse(), ...this.#ordered] : [...this.#ordered, ...fresh];
+    this.#sort = sort;
+    if (sort === null) return;
+    const compare = comparison(sort.key, now);
+    this.#ordered.sort(sort.down ? (left, right) => compare(right, left) : compare);
+  }
+
+  /** Whether the rows are in this order. */
+  isArranged(sort: Sort | null): boolean {
+    return this.#sort?.key === sort?.key && this.#sort?.down === sort?.down;
+  }
+
+  /** The rows that pass, in order. */
+  choose(filter: Filter, now: number): Row[] {
+    const all = tests(filter, now);
+    return all.length === 0 ? this.#ordered : this.#ordered.filter((row) => passes(row, all));
+  }
+}
+
+/** A copy of the rows as they are now, for a view that is paused. */
+export function freeze(rows: readonly Row[]): Row[] {
+  return rows.map((row) => ({ ...row }));
+}

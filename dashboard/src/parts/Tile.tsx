@@ -1,0 +1,51 @@
+// One figure with its name.
+import type { ComponentChildren } from "preact";
+
+export function Tile({
+  name,
+  children,
+  tone = "plain",
+  link,
+}: {
+  name: string;
+  children: ComponentChildren;
+  tone?: "plain" | "good" | "warn" | "bad";
+  link?: string;
+}) {
+  const value = <span class={`tile-value ${tone}`}>{children}</span>;
+  return (
+    <div class="tile">
+      <span class="quiet">{name}</span>
+      {link === undefined ? (
+        value
+      ) : (
+        <a href={link} aria-label={name}>
+          {value}
+        </a>
+      )}
+    </div>
+  );
+}
+
+/** A part of a page with a heading. */
+export function Panel({
+  title,
+  children,
+  aside,
+  wide = false,
+}: {
+  title: string;
+  children: ComponentChildren;
+  aside?: ComponentChildren;
+  wide?: boolean;
+}) {
+  return (
+    <section class={wide ? "panel wide" : "panel"} aria-label={title}>
+      <header>
+        <h2>{title}</h2>
+        {aside}
+      </header>
+      {children}
+    </section>
+  );
+}

@@ -1,0 +1,88 @@
+// Where the visitor is. Everything that is looked at (page, filter, window) is in the URL's hash, so
+// that the server serves one page, at any `base_path`, and a link says it all.
+import { computed, signal } from "@preact/signals";
+
+export const PAGES = [
+  "overview",
+  "sessions",
+  "users",
+  "destinations",
+  "rejections",
+  "rules",
+  "events",
+  "system",
+] as const;
+export type PageName = (typeof PAGES)[number];
+
+export interface Route {
+  page: PageName;
+  params: URLSearchParams;
+}
+
+/** Reads a hash such as `#/sessions?user=alice`; an unknown page is the overview. */
+export function parseHash(hash: string): Route {
+  const [path = "", search = ""] = hash.replace(/^#\/?/, "").split(/\?(.*)/s);
+  const page = PAGES.find((name) => name === path) ?? "overview";
+  return { page, params: new URLSearchParams(search) };
+}
+
+/** The hash that leads to a page. Parameters that are empty are left out. */
+export function hashOf(
+  page: PageName,
+  params: Iterable<[string, string]> | Record<string, string> = {},
+): string {
+  const kept = new URLSearchParams();
+  const entries = Symbol.iterator in params ? params : Object.entries(params);
+  for (const [name, value] of entries) if (value !== "") kept.set(name, value);
+  const search = kept.toString();
+  return `#/${page}${search === "" ? "" : `?${search}`}`;
+}
+
+const hash = signal(location.hash);
+window.addEventListener("hashchange", () => {
+  hash.value = location.hash;
+});
+
+export const route = computed(() => parseHash(hash.value));
+
+/** Goes to a place; `replace` leaves no step to go back to, as for each letter of a filter. */
+export function go(target: string, how: "push" | "replace" = "push"): void {
+  if (target === location.hash) return;
+  if (how === "push") history.pushState(null, "", target);
+  else history.replaceState(null, "", target);
+  hash.value = target;
+}
+
+/** Changes parameters of the present page; null takes one away. */
+export function setParams(changes: Record<string, string | null>, how: "push" | "replace" = "replace"): void {
+  const { page, params } = route.peek();
+  const next = new URLSearchParams(params);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === "") next.delete(name);
+    else next.set(name, value);
+  }
+  go(hashOf(page, next), how);
+}
+
+export function pageTitle(page: PageName): string {
+  switch (page) {
+    case "overview":
+      return "Overview";
+    case "sessions":
+      return "Sessions";
+    case "users":
+      return "Users";
+    case "destinations":
+      return "Destinations";
+    case "rejections":
+      return "Rejections";
+    case "rules":
+      return "Access rules";
+    case "events":
+      return "Events";
+    case "system":
+      return "System";
+    default:
+      return page satisfies never;
+  }
+}
