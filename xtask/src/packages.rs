@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::shell::run;
+use crate::shell::{root, run};
 
 /// A package, and a file that shows it is installed.
 type Package = (&'static str, &'static str);
@@ -19,6 +19,7 @@ pub(crate) const TEST: &[Package] = &[
     ("postgresql", "/usr/lib/postgresql"),
     ("prometheus", "/usr/bin/promtool"),
     ("python3", "/usr/bin/python3"),
+    ("python3-venv", "/usr/share/doc/python3-venv"),
     ("python3-socks", "/usr/lib/python3/dist-packages/socks.py"),
     ("sqlite3", "/usr/bin/sqlite3"),
     ("zstd", "/usr/bin/zstd"),
@@ -58,6 +59,24 @@ pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
         missing.join(" ")
     );
     Ok(())
+}
+
+/// The program that holds the API against its description, and its version.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+
+/// Installs Schemathesis into the build folder, where it is not there yet. Without Python or a
+/// package index its test says so and skips.
+pub(crate) fn ensure_schemathesis() {
+    let folder = root().join("target/tools/python");
+    if folder.join("bin/schemathesis").exists() {
+        return;
+    }
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
+    let pip = ["-m", "pip", "install", "--quiet", SCHEMATHESIS];
+    let installed = Command::new(folder.join("bin/python")).args(pip).status();
+    if !(made.is_ok_and(|made| made.success()) && installed.is_ok_and(|done| done.success())) {
+        eprintln!("{SCHEMATHESIS} cannot be installed; its test will say so and skip");
+    }
 }
 
 /// Whether this process may install packages.

@@ -9,6 +9,7 @@ use crate::shell::{cargo_command, run as run_command};
 /// Installs what the tests use, then runs them all.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     packages::ensure(packages::TEST)?;
+    packages::ensure_schemathesis();
     let all = ["test", "--workspace", "--no-fail-fast"];
     cargo(all.into_iter().chain(arguments.iter().map(String::as_str)))
 }

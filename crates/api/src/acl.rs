@@ -135,7 +135,7 @@ pub(crate) struct TestBody {
     #[schema(example = "admin.example.com")]
     dest: String,
     /// The port.
-    #[schema(example = 443)]
+    #[schema(example = 443, maximum = 65535)]
     port: u16,
     /// `tcp` (the default) or `udp`.
     #[schema(example = "tcp")]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Api;
-use crate::params::{Params, number, optional};
+use crate::params::{MOST, Params, number, optional};
 use crate::problem::Problem;
 
 /// Which events to show.
@@ -20,10 +20,10 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventParams {
     /// Look back this many minutes; the whole buffer where left out.
-    #[param(example = 60, minimum = 1)]
+    #[param(example = 60, minimum = 1, maximum = 5_256_000)]
     minutes: Option<u64>,
     /// How many at most; larger numbers count as 500.
-    #[param(example = 50, minimum = 1)]
+    #[param(example = 50, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     limit: Option<u64>,
     /// `info`, `warning` or `error`.
     #[param(example = "warning")]
@@ -87,7 +87,7 @@ pub(crate) async fn events(
     Params(params): Params<EventParams>,
 ) -> Result<Json<Vec<EventView>>, Problem> {
     let minutes = params.minutes.map(|minutes| number("minutes", minutes, 1, 5_256_000));
-    let limit = number("limit", params.limit.unwrap_or(100), 1, u64::MAX)?.min(500);
+    let limit = number("limit", params.limit.unwrap_or(100), 1, MOST)?.min(500);
     let query = Query {
         within: minutes.transpose()?.map(|minutes| Duration::from_secs(minutes * 60)),
         limit: usize::try_from(limit).unwrap_or(usize::MAX),

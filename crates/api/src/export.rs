@@ -7,10 +7,12 @@ use axum::response::Response;
 use futures_util::stream;
 use rustsocks_sessions::{Record, Status};
 use rustsocks_storage::{Cursor, Filter, Page};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::Api;
 use crate::history::bring_up_to_date;
-use crate::params::{ListParams, Scope};
+use crate::params::{Both, FilterParams, Named, Scope};
 use crate::problem::Problem;
 use crate::shapes::SessionView;
 
@@ -24,6 +26,20 @@ enum Format {
     Ndjson,
 }
 
+/// The form of an export.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FormatParams {
+    /// `csv` (RFC 4180, a line of column names first) or `ndjson` (a JSON object per line).
+    #[param(example = "csv", required = true)]
+    format: Option<String>,
+}
+
+impl Named for FormatParams {
+    const NAMES: &'static [&'static str] = &["format"];
+}
+
 /// Ended sessions that a filter finds, the newest end first, as one file of any length; with
 /// `status=active` those that run on this node. The columns are the fields of a session, in
 /// their order.
@@ -31,10 +47,7 @@ enum Format {
 /// Should the store fail half-way, the connection is cut, so that a part is not taken for all.
 #[utoipa::path(
     get, path = "/api/sessions/export", tag = "sessions", 
-    params(
-        ("format" = String, Query, description = "`csv` (RFC 4180, a line of column names first) or `ndjson` (a JSON object per line)", example = "csv"),
-        ListParams,
-    ),
+    params(FormatParams, FilterParams),
     responses(
         (status = 200, description = "The file", content(
             (String = "text/csv"), (String = "application/x-ndjson"),
@@ -45,17 +58,15 @@ enum Format {
 )]
 pub(crate) async fn export(
     State(api): State<Api>,
-    uri: axum::http::Uri,
+    Both(form, wanted): Both<FormatParams, FilterParams>,
 ) -> Result<Response, Problem> {
-    let (format, params) = ListParams::with_format(&uri)?;
-    let format = match format.as_deref() {
+    let format = match form.format.as_deref() {
         Some("csv") => Format::Csv,
         Some("ndjson") => Format::Ndjson,
         Some(_) => return Err(Problem::bad_request("format: must be csv or ndjson")),
         None => return Err(Problem::bad_request("format: is missing; csv or ndjson")),
     };
-    params.refuse_paging()?;
-    let request = params.check(api.table.clock().now().wall)?;
+    let request = wanted.check(api.table.clock().now().wall)?;
     let mut filter = request.filter;
     if request.scope == Some(Scope::Node) {
         filter.node = Some(api.table.node().as_ref().to_owned());

@@ -8,7 +8,7 @@ use rustsocks_sessions::{Record, SessionId};
 
 use crate::Api;
 use crate::live::session_id;
-use crate::params::{ListParams, ListRequest, Params, Scope};
+use crate::params::{Both, FilterParams, PageParams, Place, Scope, Wanted};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
@@ -17,7 +17,7 @@ const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 
 /// Ended sessions, the newest end first.
 #[utoipa::path(
-    get, path = "/api/sessions/history", tag = "sessions", params(ListParams),
+    get, path = "/api/sessions/history", tag = "sessions", params(FilterParams, PageParams),
     responses(
         (status = 200, description = "Ended sessions", body = SessionPage),
         (status = 400, description = "A parameter is wrong", body = Problem),
@@ -26,16 +26,16 @@ const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 )]
 pub(crate) async fn history(
     State(api): State<Api>,
-    Params(params): Params<ListParams>,
+    Both(place, wanted): Both<PageParams, FilterParams>,
 ) -> Result<Json<SessionPage>, Problem> {
-    let request = params.check(api.table.clock().now().wall)?;
-    find(&api, request).await
+    let wanted = wanted.check(api.table.clock().now().wall)?;
+    find(&api, wanted, place.check()?).await
 }
 
 /// Ended sessions of one user, the newest end first.
 #[utoipa::path(
     get, path = "/api/users/{user}/sessions", tag = "sessions",
-    params(("user" = String, Path, description = "The user's name"), ListParams),
+    params(("user" = String, Path, description = "The user's name"), FilterParams, PageParams),
     responses(
         (status = 200, description = "Ended sessions of the user", body = SessionPage),
         (status = 400, description = "A parameter is wrong", body = Problem),
@@ -45,31 +45,31 @@ pub(crate) async fn history(
 pub(crate) async fn of_user(
     State(api): State<Api>,
     Path(user): Path<String>,
-    Params(params): Params<ListParams>,
+    Both(place, wanted): Both<PageParams, FilterParams>,
 ) -> Result<Json<SessionPage>, Problem> {
-    let mut request = params.check(api.table.clock().now().wall)?;
-    if request.filter.user.as_ref().is_some_and(|asked| *asked != user) {
+    let mut wanted = wanted.check(api.table.clock().now().wall)?;
+    if wanted.filter.user.as_ref().is_some_and(|asked| *asked != user) {
         return Err(Problem::bad_request("user: differs from the one in the path"));
     }
-    request.filter.user = Some(user);
-    find(&api, request).await
+    wanted.filter.user = Some(user);
+    find(&api, wanted, place.check()?).await
 }
 
-async fn find(api: &Api, request: ListRequest) -> Result<Json<SessionPage>, Problem> {
-    let size = request.page_size;
+async fn find(api: &Api, wanted: Wanted, place: Place) -> Result<Json<SessionPage>, Problem> {
+    let size = place.page_size;
     let Some(ledger) = &api.ledger else {
-        return Ok(Json(page(Vec::new(), 0, request.page, size, None)));
+        return Ok(Json(page(Vec::new(), 0, place.page, size, None)));
     };
     bring_up_to_date(api).await;
-    let sort = request.sort.unwrap_or_default();
-    let mut filter = request.filter;
-    if request.scope == Some(Scope::Node) {
+    let sort = place.sort.unwrap_or_default();
+    let mut filter = wanted.filter;
+    if wanted.scope == Some(Scope::Node) {
         filter.node = Some(api.table.node().as_ref().to_owned());
     }
-    let found = ledger.store.history(&filter, sort, request.paging, size).await?;
+    let found = ledger.store.history(&filter, sort, place.paging, size).await?;
     let data = found.records.iter().map(SessionView::from).collect();
     let next = found.next.map(|cursor| cursor.to_string());
-    Ok(Json(page(data, found.total, request.page, size, next)))
+    Ok(Json(page(data, found.total, place.page, size, next)))
 }
 
 /// What has ended and still waits for its batch belongs into an answer.

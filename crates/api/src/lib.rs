@@ -9,6 +9,7 @@ mod acl;
 mod browser;
 #[cfg(feature = "dashboard")]
 mod dashboard;
+mod describe;
 mod events;
 mod export;
 mod guard;

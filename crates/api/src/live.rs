@@ -13,13 +13,13 @@ use utoipa::ToSchema;
 
 use crate::Api;
 use crate::history;
-use crate::params::{ListParams, Params, Scope};
+use crate::params::{Both, FilterParams, PageParams, Params, Scope};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
 /// Running sessions, the newest first.
 #[utoipa::path(
-    get, path = "/api/sessions/active", tag = "sessions", params(ListParams),
+    get, path = "/api/sessions/active", tag = "sessions", params(FilterParams, PageParams),
     responses(
         (status = 200, description = "Running sessions", body = SessionPage),
         (status = 400, description = "A parameter is wrong", body = Problem),
@@ -27,30 +27,31 @@ use crate::shapes::{SessionPage, SessionView};
 )]
 pub(crate) async fn active(
     State(api): State<Api>,
-    Params(params): Params<ListParams>,
+    Both(place, wanted): Both<PageParams, FilterParams>,
 ) -> Result<Json<SessionPage>, Problem> {
-    let request = params.check(api.table.clock().now().wall)?;
-    let mut filter = request.filter;
+    let place = place.check()?;
+    let wanted = wanted.check(api.table.clock().now().wall)?;
+    let mut filter = wanted.filter;
     if filter.status.is_some_and(|status| status != Status::Active) {
         return Err(Problem::bad_request("status: running sessions are all active"));
     }
     filter.status = Some(Status::Active);
-    let Paging::Page(number) = request.paging else {
+    let Paging::Page(number) = place.paging else {
         return Err(Problem::bad_request("cursor: running sessions have pages alone"));
     };
     let newest = Sort { key: SortKey::StartTime, direction: Direction::Descending };
-    let sort = request.sort.unwrap_or(newest);
+    let sort = place.sort.unwrap_or(newest);
     let running = api.table.running();
     let mut found: Vec<Record> = running
         .iter()
         .map(|session| session.snapshot())
         .filter(|record| filter.matches(record))
         .collect();
-    let size = request.page_size;
+    let size = place.page_size;
     let skip = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(size);
     let mut total = found.len() as u64;
     let own = api.table.node();
-    let abroad = request.scope == Some(Scope::Cluster)
+    let abroad = wanted.scope == Some(Scope::Cluster)
         || filter.node.as_ref().is_some_and(|node| **node != **own);
     if abroad {
         let most = skip.saturating_add(size);
@@ -64,7 +65,7 @@ pub(crate) async fn active(
     }
     found.sort_unstable_by(|left, right| sort.compare(left, right));
     let data = found.iter().skip(skip).take(size).map(SessionView::from).collect();
-    Ok(Json(history::page(data, total, request.page, size, None)))
+    Ok(Json(history::page(data, total, place.page, size, None)))
 }
 
 /// Running sessions of other nodes are read up to this place in the list.
@@ -185,7 +186,7 @@ const MOST_SHOWN: usize = 100;
 /// Ends every running session of this node that a filter finds; the filter is that of the
 /// session lists. Each record keeps the operator's reason.
 #[utoipa::path(
-    post, path = "/api/sessions/terminate", tag = "sessions", params(ListParams),
+    post, path = "/api/sessions/terminate", tag = "sessions", params(FilterParams),
     request_body(content = Option<TerminateManyBody>, description = "Optional"),
     responses(
         (status = 200, description = "With `dry_run`: what would be ended", body = Terminated),
@@ -197,11 +198,10 @@ const MOST_SHOWN: usize = 100;
 )]
 pub(crate) async fn terminate_many(
     State(api): State<Api>,
-    Params(params): Params<ListParams>,
+    Params(wanted): Params<FilterParams>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Terminated>), Problem> {
-    params.refuse_paging()?;
-    let request = params.check(api.table.clock().now().wall)?;
+    let request = wanted.check(api.table.clock().now().wall)?;
     let TerminateManyBody { reason, dry_run, all } = crate::problem::body(&body)?;
     let detail = detail(reason.as_deref())?;
     let mut filter = request.filter;

@@ -22,9 +22,35 @@ pub(crate) struct Params<T>(pub(crate) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let _stateless = state;
+    async fn from_request_parts(parts: &mut Parts, _stateless: &S) -> Result<Self, Problem> {
         query(&parts.uri).map(Self)
+    }
+}
+
+/// A type that knows the names of its parameters, so that it can be read beside another.
+pub(crate) trait Named: DeserializeOwned {
+    /// The names.
+    const NAMES: &'static [&'static str];
+}
+
+/// Query parameters of two types: those that the first names, and the others.
+pub(crate) struct Both<A, B>(pub(crate) A, pub(crate) B);
+
+impl<S: Send + Sync, A: Named, B: DeserializeOwned> FromRequestParts<S> for Both<A, B> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _stateless: &S) -> Result<Self, Problem> {
+        let pairs = parts.uri.query().unwrap_or_default().split('&');
+        let is_first = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            A::NAMES.contains(&name)
+        };
+        let (first, second): (Vec<&str>, Vec<&str>) = pairs.partition(is_first);
+        let part = |pairs: &[&str]| {
+            let uri = format!("/?{}", pairs.join("&")).parse::<Uri>();
+            uri.map_err(|_| Problem::bad_request("the query is no query"))
+        };
+        Ok(Self(query(&part(&first)?)?, query(&part(&second)?)?))
     }
 }
 
@@ -39,11 +65,11 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     }
 }
 
-/// Filters, order and paging of session lists.
+/// Which sessions are meant.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ListParams {
+pub(crate) struct FilterParams {
     /// The user's name.
     #[param(example = "alice", max_length = 255)]
     user: Option<String>,
@@ -73,7 +99,7 @@ pub(crate) struct ListParams {
     #[param(example = "203.0.113.5")]
     egress_ip: Option<String>,
     /// Our port of the outgoing connection.
-    #[param(example = 40000)]
+    #[param(example = 40000, maximum = 65535)]
     egress_port: Option<u16>,
     /// An instant at which the session was running (RFC 3339).
     #[param(example = "2026-01-02T03:04:05Z")]
@@ -91,11 +117,18 @@ pub(crate) struct ListParams {
     #[param(example = 24, minimum = 1, maximum = 87600)]
     hours: Option<u64>,
     /// At least so many bytes, both directions together.
-    #[param(example = 1_000_000)]
+    #[param(example = 1_000_000, maximum = 9_223_372_036_854_775_807_i64)]
     min_bytes: Option<u64>,
     /// Lasted at least so many seconds.
-    #[param(example = 60)]
+    #[param(example = 60, maximum = 9_223_372_036_854_775_807_i64)]
     min_duration_secs: Option<u64>,
+}
+
+/// Order and paging of session lists.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
     /// The page, counted from 1.
     #[param(example = 1, minimum = 1, maximum = 1_000_000_000)]
     page: Option<u64>,
@@ -121,12 +154,17 @@ pub(crate) enum Scope {
     Cluster,
 }
 
-/// A checked list request.
+/// A checked filter.
 #[derive(Debug)]
-pub(crate) struct ListRequest {
+pub(crate) struct Wanted {
     pub(crate) filter: Filter,
     /// None where the caller did not say.
     pub(crate) scope: Option<Scope>,
+}
+
+/// A checked place in a list.
+#[derive(Debug)]
+pub(crate) struct Place {
     /// None where the caller did not say.
     pub(crate) sort: Option<Sort>,
     pub(crate) paging: Paging,
@@ -138,43 +176,13 @@ pub(crate) struct ListRequest {
 /// Lists are this long where the caller does not say.
 const PAGE_SIZE: u64 = 50;
 
-impl ListParams {
-    /// The parameters of a query that also has a `format`.
-    pub(crate) fn with_format(uri: &Uri) -> Result<(Option<String>, Self), Problem> {
-        let (mut format, mut rest) = (None, Vec::new());
-        for part in uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
-            match part.strip_prefix("format=") {
-                Some(_) if format.is_some() => {
-                    return Err(Problem::bad_request("format: duplicate field"));
-                }
-                Some(value) => format = Some(value.to_owned()),
-                None => rest.push(part),
-            }
-        }
-        let uri = format!("/?{}", rest.join("&"));
-        let uri = uri.parse().map_err(|_| Problem::bad_request("the query is no query"))?;
-        Ok((format, query(&uri)?))
-    }
+impl Named for PageParams {
+    const NAMES: &'static [&'static str] = &["page", "page_size", "cursor", "sort_by", "sort_dir"];
+}
 
-    /// Refuses parameters of paging and order, where there are none.
-    pub(crate) fn refuse_paging(&self) -> Result<(), Problem> {
-        let given = [
-            ("page", self.page.is_some()),
-            ("page_size", self.page_size.is_some()),
-            ("cursor", self.cursor.is_some()),
-            ("sort_by", self.sort_by.is_some()),
-            ("sort_dir", self.sort_dir.is_some()),
-        ];
-        match given.iter().find(|(_, given)| *given) {
-            Some((name, _)) => {
-                Err(Problem::bad_request(format!("{name}: there are no pages here")))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Checks every parameter. `now` is what `hours` counts from.
-    pub(crate) fn check(self, now: Timestamp) -> Result<ListRequest, Problem> {
+impl PageParams {
+    /// Checks every parameter.
+    pub(crate) fn check(self) -> Result<Place, Problem> {
         let page = number("page", self.page.unwrap_or(1), 1, 1_000_000_000)?;
         let page_size = number("page_size", self.page_size.unwrap_or(PAGE_SIZE), 1, 1000)?;
         let sort = sort(self.sort_by.as_deref(), self.sort_dir.as_deref())?;
@@ -190,6 +198,14 @@ impl ListParams {
                 Paging::Behind(parsed("cursor", text, |text| text.parse::<Cursor>().ok())?)
             }
         };
+        let page_size = usize::try_from(page_size).unwrap_or(usize::MAX);
+        Ok(Place { sort, paging, page, page_size })
+    }
+}
+
+impl FilterParams {
+    /// Checks every parameter. `now` is what `hours` counts from.
+    pub(crate) fn check(self, now: Timestamp) -> Result<Wanted, Problem> {
         let start_after = match (self.hours, &self.start_after) {
             (Some(_), Some(_)) => {
                 return Err(Problem::bad_request("hours: not together with start_after"));
@@ -227,13 +243,13 @@ impl ListParams {
             )?,
             start_after,
             start_before: optional("start_before", self.start_before.as_deref(), moment)?,
-            min_bytes: self.min_bytes,
-            min_duration: self.min_duration_secs.map(Duration::from_secs),
+            min_bytes: least("min_bytes", self.min_bytes)?,
+            min_duration: least("min_duration_secs", self.min_duration_secs)?
+                .map(Duration::from_secs),
             node: text("node", self.node)?,
             not_node: None,
         };
-        let page_size = usize::try_from(page_size).unwrap_or(usize::MAX);
-        Ok(ListRequest { filter, scope, sort, paging, page, page_size })
+        Ok(Wanted { filter, scope })
     }
 }
 
@@ -268,14 +284,22 @@ pub(crate) fn number(name: &str, value: u64, least: u64, most: u64) -> Result<u6
     }
 }
 
+/// A lower bound, no larger than what a database can hold.
+fn least(name: &str, value: Option<u64>) -> Result<Option<u64>, Problem> {
+    value.map(|value| number(name, value, 0, MOST)).transpose()
+}
+
+/// The largest number that every engine, and every reader of JSON numbers of 64 bits, can take.
+pub(crate) const MOST: u64 = i64::MAX.unsigned_abs();
+
 /// Free text to compare with: not empty, not longer than any name.
 pub(crate) fn text(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match &value {
         Some(text) if text.is_empty() => {
             Err(Problem::bad_request(format!("{name}: must not be empty")))
         }
-        Some(text) if text.len() > 1024 => {
-            Err(Problem::bad_request(format!("{name}: longer than 1024 bytes")))
+        Some(text) if text.chars().count() > 255 => {
+            Err(Problem::bad_request(format!("{name}: longer than 255 characters")))
         }
         _ => Ok(value),
     }

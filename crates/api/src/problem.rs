@@ -58,9 +58,9 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Reads a JSON body; an empty one stands for the default.
+/// Reads a JSON body; an empty one, or `null`, stands for the default.
 pub(crate) fn body<T: serde::de::DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Problem> {
-    if bytes.is_empty() {
+    if matches!(bytes.trim_ascii(), b"" | b"null") {
         return Ok(T::default());
     }
     // The JSON library would take a list for an object's fields in order.

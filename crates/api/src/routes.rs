@@ -3,10 +3,11 @@
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use utoipa::OpenApi as _;
-use utoipa::openapi::{Info, License, OpenApi};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::describe::describe;
 use crate::problem::Problem;
 use crate::{Api, Options, acl, events, export, health, history, live, stats, stream};
 
@@ -44,14 +45,6 @@ fn with_metrics(router: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
 #[cfg(not(feature = "metrics"))]
 fn with_metrics(router: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     router
-}
-
-fn describe(mut openapi: OpenApi) -> OpenApi {
-    let mut info = Info::new("RustSocks", env!("CARGO_PKG_VERSION"));
-    info.description = Some("The session ledger of a SOCKS proxy.".to_owned());
-    info.license = Some(License::new("MIT"));
-    openapi.info = info;
-    openapi
 }
 
 /// The API's description as the file `openapi.json` holds it.

@@ -31,13 +31,13 @@ pub(crate) struct SessionView {
     #[schema(example = "198.51.100.7")]
     source_ip: String,
     /// The client's port.
-    #[schema(example = 50123)]
+    #[schema(example = 50123, maximum = 65535)]
     source_port: u16,
     /// The address really connected, or the requested text where nothing was resolved.
     #[schema(example = "192.0.2.1")]
     dest_ip: String,
     /// The destination's port.
-    #[schema(example = 443)]
+    #[schema(example = 443, maximum = 65535)]
     dest_port: u16,
     /// The requested name; null for requests by address.
     #[schema(example = "example.com")]
@@ -78,7 +78,7 @@ pub(crate) struct SessionView {
     #[schema(example = "203.0.113.5")]
     egress_ip: Option<String>,
     /// Our port of the outgoing connection.
-    #[schema(example = 40000)]
+    #[schema(example = 40000, maximum = 65535)]
     egress_port: Option<u16>,
     /// How long resolving and connecting took, milliseconds.
     #[schema(example = 12)]

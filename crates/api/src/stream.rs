@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Api;
-use crate::params::{ListParams, Params, Scope};
+use crate::params::{FilterParams, Params, Scope};
 use crate::problem::Problem;
 use crate::shapes::SessionView;
 
@@ -290,7 +290,7 @@ impl Reader {
 #[utoipa::path(
     get, path = "/api/sessions/stream", tag = "sessions",
     params(
-        ListParams,
+        FilterParams,
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event seen"),
     ),
     responses(
@@ -302,10 +302,9 @@ pub(crate) async fn stream(
     State(api): State<Api>,
     Extension(hub): Extension<Hub>,
     headers: HeaderMap,
-    Params(params): Params<ListParams>,
+    Params(wanted): Params<FilterParams>,
 ) -> Result<Response, Problem> {
-    params.refuse_paging()?;
-    let request = params.check(api.table.clock().now().wall)?;
+    let request = wanted.check(api.table.clock().now().wall)?;
     if request.scope == Some(Scope::Cluster) {
         return Err(Problem::bad_request("scope: the stream is that of this node alone"));
     }

@@ -356,7 +356,9 @@ impl State {
         edge[Kind::User as usize].values().for_each(|sums| total.add(sums));
         let mut more = edge;
         let from = query.from().as_millisecond();
+        let mut active = elsewhere;
         for session in table.all() {
+            active += u64::from(!session.has_ended());
             if session.started().wall.as_millisecond() < from {
                 continue;
             }
@@ -381,7 +383,7 @@ impl State {
             };
             top(&window.names[kind as usize], &more[kind as usize], query.top, by)
         });
-        Statistics { active: table.active() as u64 + elsewhere, total, users, dests }
+        Statistics { active, total, users, dests }
     }
 }
 

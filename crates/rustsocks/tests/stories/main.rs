@@ -15,6 +15,7 @@ mod endings;
 mod hostile;
 mod interop;
 mod ledger;
+mod openapi;
 mod oracle;
 mod pool;
 mod servers;
