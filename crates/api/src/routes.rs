@@ -21,6 +21,7 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
         .routes(routes!(stats::stats))
+        .routes(routes!(stats::failures))
         .routes(routes!(stats::usage))
         .routes(routes!(live::active))
         .routes(routes!(history::history))

@@ -1,9 +1,11 @@
-//! Statistics of a window, and usage over time.
+//! Statistics of a window, what failed in it, and usage over time.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use rustsocks_storage::{Statistics, Sums, WindowQuery, time};
+use rustsocks_storage::{Failures, Statistics, Sums, WindowQuery, time};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -25,9 +27,20 @@ pub(crate) struct StatsParams {
     /// How many hours to look back; `stats_window_hours` of the configuration where left out.
     #[param(example = 48, minimum = 1, maximum = 87600)]
     window_hours: Option<u64>,
-    /// How many users and destinations; 10 where left out.
+    /// How many entries of each list; 10 where left out.
     #[param(example = 10, minimum = 1, maximum = 100)]
     top: Option<u64>,
+}
+
+impl StatsParams {
+    /// The window that ends now.
+    fn check(self, api: &Api) -> Result<WindowQuery, Problem> {
+        let hours = self.window_hours.unwrap_or(api.options.stats_window_hours);
+        let hours = number("window_hours", hours, 1, HOURS_MAX)?;
+        let top = number("top", self.top.unwrap_or(10), 1, 100)?;
+        let now = api.table.clock().now().wall;
+        Ok(WindowQuery { hours, top: usize::try_from(top).unwrap_or(100), now })
+    }
 }
 
 /// The sessions that started within a window, running, failed and rejected ones included.
@@ -48,7 +61,7 @@ pub(crate) struct StatsView {
     /// Their payload bytes, destination to client.
     #[schema(example = 234234234)]
     total_bytes_received: u64,
-    /// The users with the most bytes; equal ones by name.
+    /// The users with the most bytes; equal ones by name. Failed logins have no user.
     top_users: Vec<TopUser>,
     /// The destinations with the most sessions; equal ones by name.
     top_destinations: Vec<TopDestination>,
@@ -104,24 +117,23 @@ pub(crate) async fn stats(
     State(api): State<Api>,
     Params(params): Params<StatsParams>,
 ) -> Result<Json<StatsView>, Problem> {
-    let hours = params.window_hours.unwrap_or(api.options.stats_window_hours);
-    let hours = number("window_hours", hours, 1, HOURS_MAX)?;
-    let top = number("top", params.top.unwrap_or(10), 1, 100)?;
-    let now = api.table.clock().now().wall;
-    let query = WindowQuery { hours, top: usize::try_from(top).unwrap_or(100), now };
+    let query = params.check(&api)?;
     let statistics = match &api.ledger {
         Some(ledger) => ledger.store.statistics(query, &api.table).await?,
         // Nothing is recorded: what runs is all that is known.
         None => Statistics { active: api.table.active() as u64, ..Statistics::default() },
     };
-    Ok(Json(shown(hours, &statistics, now)))
+    Ok(Json(shown(&query, &statistics)))
 }
 
-fn shown(hours: u64, statistics: &Statistics, now: Timestamp) -> StatsView {
-    let count = |count: i64| u64::try_from(count).unwrap_or(0);
+fn count(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+fn shown(query: &WindowQuery, statistics: &Statistics) -> StatsView {
     let Sums { sessions, failed, rejected, sent, received } = statistics.total;
     StatsView {
-        window_hours: hours,
+        window_hours: query.hours,
         active_sessions: statistics.active,
         total_sessions: count(sessions),
         total_bytes_sent: count(sent),
@@ -146,8 +158,77 @@ fn shown(hours: u64, statistics: &Statistics, now: Timestamp) -> StatsView {
             .collect(),
         rejected_sessions: count(rejected),
         failed_sessions: count(failed),
-        generated_at: time::to_text(now),
+        generated_at: time::to_text(query.now),
     }
+}
+
+/// What failed or was refused of the sessions that started within a window.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailuresView {
+    /// How many hours the window is long.
+    #[schema(example = 24)]
+    window_hours: u64,
+    /// Sessions that the access rules refused.
+    #[schema(example = 12)]
+    rejected_sessions: u64,
+    /// Sessions that failed.
+    #[schema(example = 3)]
+    failed_sessions: u64,
+    /// By `close_reason`, the most frequent first; equal ones by name, as in each list.
+    by_reason: Vec<FailureCount>,
+    /// The rules that refused sessions, by their first 255 characters.
+    by_rule: Vec<FailureCount>,
+    /// By user; failed logins have none.
+    by_user: Vec<FailureCount>,
+    /// By destination with its port, IPv6 in brackets.
+    by_destination: Vec<FailureCount>,
+}
+
+/// How many sessions failed or were refused under a name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailureCount {
+    /// The reason, rule, user or destination.
+    #[schema(example = "connect_refused")]
+    name: String,
+    /// Sessions, failed and refused ones together.
+    #[schema(example = 3)]
+    sessions: u64,
+}
+
+/// Why, by which rule, whose and where sessions failed or were refused within the last hours.
+#[utoipa::path(
+    get, path = "/api/stats/failures", tag = "statistics", params(StatsParams),
+    responses(
+        (status = 200, description = "Failed and refused sessions", body = FailuresView),
+        (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 503, description = "The store cannot answer now", body = Problem),
+    )
+)]
+pub(crate) async fn failures(
+    State(api): State<Api>,
+    Params(params): Params<StatsParams>,
+) -> Result<Json<FailuresView>, Problem> {
+    let query = params.check(&api)?;
+    let failures = match &api.ledger {
+        Some(ledger) => ledger.store.failures(query, &api.table).await?,
+        None => Failures::default(),
+    };
+    let counts = |list: &[(Arc<str>, Sums)]| {
+        let shown = |(name, sums): &(Arc<str>, Sums)| FailureCount {
+            name: name.to_string(),
+            sessions: count(sums.unsuccessful()),
+        };
+        list.iter().map(shown).collect()
+    };
+    Ok(Json(FailuresView {
+        window_hours: query.hours,
+        rejected_sessions: count(failures.total.rejected),
+        failed_sessions: count(failures.total.failed),
+        by_reason: counts(&failures.reasons),
+        by_rule: counts(&failures.rules),
+        by_user: counts(&failures.users),
+        by_destination: counts(&failures.dests),
+    }))
 }
 
 /// Whose usage to show, and when.
@@ -239,7 +320,6 @@ pub(crate) async fn usage(
         }
         None => Vec::new(),
     };
-    let count = |count: i64| u64::try_from(count).unwrap_or(0);
     let mut found = found.into_iter().peekable();
     let mut data = Vec::new();
     let mut start = first;

@@ -48,4 +48,4 @@ pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, OpeningNotice, SqliteOptions, SqliteStore};
 pub use store::{Answer, Store, StoreError};
-pub use windows::{Statistics, WindowQuery};
+pub use windows::{Failures, Statistics, WindowQuery};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
 
 use crate::filter::{Filter, Page, Paging, Sort};
-use crate::rollup::{Booked, Changes, Kind, MINUTE, span_start};
+use crate::rollup::{Booked, Changes, MINUTE, span_start};
 use crate::store::{crashed, replaces};
 use crate::windows::{Found, Wanted, sums_by_name};
 
@@ -167,22 +167,13 @@ impl MemoryStore {
 
     pub(crate) fn sums(&self, wanted: &Wanted) -> Found {
         let ring = self.lock();
-        let sums = |ranges: &[(i64, i64, i64)]| {
-            Kind::ALL.map(|kind| {
-                let records =
-                    ranges.iter().flat_map(|(_, first, end)| ring.started_in(*first, *end));
-                sums_by_name(kind, records)
-            })
-        };
+        let ranges = wanted.ranges.iter();
+        let sums = sums_by_name(ranges.flat_map(|(_, first, end)| ring.started_in(*first, *end)));
         let (from, to) = (wanted.edge.0.as_millisecond(), wanted.edge.1.as_millisecond());
-        let edge = Kind::ALL.map(|kind| {
-            let minutes =
-                ring.started_in(span_start(from, MINUTE), span_start(to, MINUTE) + MINUTE);
-            let in_edge =
-                |record: &&Record| (from..to).contains(&record.start_time.as_millisecond());
-            sums_by_name(kind, minutes.filter(in_edge))
-        });
-        Found { own: ring.version, others: 0, elsewhere: 0, edge, sums: sums(&wanted.ranges) }
+        let minutes = ring.started_in(span_start(from, MINUTE), span_start(to, MINUTE) + MINUTE);
+        let in_edge = |record: &&Record| (from..to).contains(&record.start_time.as_millisecond());
+        let edge = sums_by_name(minutes.filter(in_edge));
+        Found { own: ring.version, others: 0, elsewhere: 0, edge, sums }
     }
 
     pub(crate) fn usage(&self, user: Option<&str>, span: i64, range: (i64, i64)) -> Usage {

@@ -1,5 +1,6 @@
 //! Rollups: sums of sessions by the minute, hour and day in which they started, per user and per
-//! destination; and the bytes of each hour in which they flowed, per user.
+//! destination, and of what failed or was refused per reason and per rule; and the bytes of each
+//! hour in which they flowed, per user.
 //!
 //! A save knows what each row was before, so the sums change by the difference and always equal
 //! what counting the rows would give.
@@ -7,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustsocks_sessions::{Record, Status};
+use rustsocks_sessions::{CloseReason, Record, Status};
 
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
@@ -45,6 +46,11 @@ impl Sums {
         self.sent.saturating_add(self.received)
     }
 
+    /// Sessions that failed or were refused.
+    pub fn unsuccessful(&self) -> i64 {
+        self.failed.saturating_add(self.rejected)
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.add_times(other, 1);
     }
@@ -77,11 +83,69 @@ pub enum Kind {
     User,
     /// The destination with its port.
     Dest,
+    /// Why it failed or was refused.
+    Reason,
+    /// The rule that refused it.
+    Rule,
 }
 
+/// Something for each [`Kind`], in the order of [`Kind::ALL`].
+pub(crate) type ByKind<T> = [T; 4];
+
+/// Characters of a rule's name that rollups keep.
+const RULE_CHARS: usize = 255;
+
 impl Kind {
-    /// Both kinds.
-    pub(crate) const ALL: [Self; 2] = [Self::User, Self::Dest];
+    /// Every kind.
+    pub(crate) const ALL: ByKind<Self> = [Self::User, Self::Dest, Self::Reason, Self::Rule];
+}
+
+/// What of a session says under which names it is summed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) user: &'a Arc<str>,
+    /// The destination with its port.
+    pub(crate) dest: &'a str,
+    pub(crate) status: Status,
+    pub(crate) close_reason: Option<CloseReason>,
+    pub(crate) rule: Option<&'a str>,
+}
+
+impl Named<'_> {
+    /// Its name of each kind, where it has one.
+    pub(crate) fn names(&self) -> ByKind<Option<Arc<str>>> {
+        let refused = self.status == Status::RejectedByAcl;
+        let reason = self.close_reason.filter(|_| refused || self.status == Status::Failed);
+        let cut = |rule: &str| -> Arc<str> {
+            let end = rule.char_indices().nth(RULE_CHARS).map_or(rule.len(), |(end, _)| end);
+            rule[..end].into()
+        };
+        [
+            Some(Arc::clone(self.user)),
+            Some(self.dest.into()),
+            reason.map(|reason| reason.name().into()),
+            self.rule.filter(|_| refused).map(cut),
+        ]
+    }
+}
+
+/// The names of a record, by kind.
+pub(crate) fn names(record: &Record) -> ByKind<Option<Arc<str>>> {
+    let named = Named {
+        user: &record.user,
+        dest: &record.dest(),
+        status: record.status,
+        close_reason: record.close_reason,
+        rule: record.acl_rule_matched.as_deref(),
+    };
+    named.names()
+}
+
+/// What a record adds to the sums of each kind, where `sums` is what it adds of itself: of its
+/// former states the store has only running ones, which have neither reason nor rule.
+pub(crate) fn by_kind(record: &Record, sums: &Sums) -> ByKind<Sums> {
+    let whole = Sums::of(record);
+    [*sums, *sums, whole, whole]
 }
 
 /// The second in which the span begins that a time, in milliseconds since 1970, falls into.
@@ -138,10 +202,11 @@ impl Changes {
     /// Adds sums where a record belongs.
     pub(crate) fn add(&mut self, record: &Record, sums: &Sums, times: i64) {
         let start = span_start(record.start_time.as_millisecond(), MINUTE);
-        let dest: Arc<str> = record.dest().into();
-        for (kind, name) in [(Kind::User, Arc::clone(&record.user)), (Kind::Dest, dest)] {
+        let parts = Kind::ALL.into_iter().zip(names(record)).zip(by_kind(record, sums));
+        for ((kind, name), sums) in parts {
+            let Some(name) = name else { continue };
             let key = Key { kind, start, node: Arc::clone(&record.node_id), name };
-            self.minutes.entry(key).or_default().add_times(sums, times);
+            self.minutes.entry(key).or_default().add_times(&sums, times);
         }
     }
 

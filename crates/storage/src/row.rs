@@ -1,7 +1,7 @@
 //! A row of the table, read back as a record.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,10 +11,10 @@ use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::memory::Usage;
-use crate::rollup::Sums;
+use crate::rollup::{ByKind, Named, Sums};
 use crate::store::StoreError;
 use crate::time;
-use crate::windows::Found;
+use crate::windows::{ByName, Found};
 
 /// A row of any engine: its columns are text and integers.
 pub(crate) trait Columns {
@@ -93,32 +93,43 @@ impl<R: Columns> Reader<'_, R> {
 }
 
 /// The answers to [`crate::sql::sums`]: versions, rows at the edge, sessions running elsewhere,
-/// sums by user and by destination.
+/// sums by kind.
 pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError> {
     let number = |nth: usize, column| -> Result<i64, StoreError> {
         let row = answers.get(nth).and_then(|rows: &Vec<R>| rows.first());
         Ok(row.map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
     };
     let (own, every) = (number(0, "own")?, number(0, "every")?);
-    let mut edge = [HashMap::new(), HashMap::new()];
+    let mut edge = ByKind::<ByName>::default();
     for row in answers.get(1).into_iter().flatten() {
         let column = |name| row.number(name).map(Option::unwrap_or_default);
-        let status = row.text("status")?.unwrap_or_default();
+        let reader = Reader { row };
+        let status = reader.required("status", Status::from_name)?;
         let sums = Sums {
             sessions: 1,
-            failed: i64::from(status == Status::Failed.name()),
-            rejected: i64::from(status == Status::RejectedByAcl.name()),
+            failed: i64::from(status == Status::Failed),
+            rejected: i64::from(status == Status::RejectedByAcl),
             sent: column("bytes_sent")?,
             received: column("bytes_received")?,
         };
         let port = u16::try_from(column("dest_port")?).unwrap_or(0);
-        let dest = with_port(&row.text("host")?.unwrap_or_default(), port);
-        for (names, name) in edge.iter_mut().zip([row.text("user")?.unwrap_or_default(), dest]) {
-            names.entry(name.into()).or_insert_with(Sums::default).add(&sums);
+        let user: Arc<str> = row.text("user")?.unwrap_or_default().into();
+        let rule = row.text("acl_rule_matched")?;
+        let named = Named {
+            user: &user,
+            dest: &with_port(&row.text("host")?.unwrap_or_default(), port),
+            status,
+            close_reason: reader.parsed("close_reason", CloseReason::from_name)?,
+            rule: rule.as_deref(),
+        };
+        for (to, name) in edge.iter_mut().zip(named.names()) {
+            if let Some(name) = name {
+                to.entry(name).or_default().add(&sums);
+            }
         }
     }
     let elsewhere = number(2, "total")?.unsigned_abs();
-    let mut names = [HashMap::new(), HashMap::new()];
+    let mut names = ByKind::<ByName>::default();
     for (names, rows) in names.iter_mut().zip(answers.iter().skip(3)) {
         for row in rows {
             let column = |name| row.number(name).map(Option::unwrap_or_default);

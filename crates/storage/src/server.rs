@@ -196,11 +196,11 @@ impl ServerStore {
 
     pub(crate) async fn sums(&self, wanted: &Wanted) -> Result<Found, StoreError> {
         let statements = sql::sums(self.dialect, &self.options.node, wanted);
-        let answers: [_; 5] = match wanted.ranges.is_empty() {
+        let answers: [_; 7] = match wanted.ranges.is_empty() {
             true => {
                 let [versions, edge, running, ..] = statements;
                 let [versions, edge, running] = self.read([versions, edge, running]).await?;
-                [versions, edge, running, vec![], vec![]]
+                [versions, edge, running, vec![], vec![], vec![], vec![]]
             }
             false => self.read(statements).await?,
         };

@@ -173,18 +173,21 @@ impl Dialect {
                 ("session details", include_str!("../../../migrations/0002_session_details.sql")),
                 ("what 0 9 wrote", include_str!("../../../migrations/0003_what_0_9_wrote.sql")),
                 ("rollups", include_str!("../../../migrations/0004_rollups.sql")),
+                ("failures", include_str!("../../../migrations/0005_failures.sql")),
             ],
             #[cfg(feature = "mysql")]
             Self::MySql => vec![
                 ("sessions", include_str!("../../../migrations/mysql/0001_sessions.sql")),
                 ("nodes", include_str!("../../../migrations/mysql/0002_nodes.sql")),
                 ("rollups", include_str!("../../../migrations/mysql/0003_rollups.sql")),
+                ("failures", include_str!("../../../migrations/mysql/0004_failures.sql")),
             ],
             #[cfg(feature = "postgres")]
             Self::Postgres => vec![
                 ("sessions", include_str!("../../../migrations/postgres/0001_sessions.sql")),
                 ("nodes", include_str!("../../../migrations/postgres/0002_nodes.sql")),
                 ("rollups", include_str!("../../../migrations/postgres/0003_rollups.sql")),
+                ("failures", include_str!("../../../migrations/postgres/0004_failures.sql")),
             ],
         };
         let migration = |((name, text), version): ((&'static str, &'static str), i64)| {
@@ -422,6 +425,8 @@ fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "user",
         Kind::Dest => "dest",
+        Kind::Reason => "reason",
+        Kind::Rule => "rule",
     }
 }
 
@@ -533,12 +538,13 @@ pub(crate) fn sum_rollups(
 }
 
 /// All that statistics need, for one moment: versions, rows at the edge, sessions running
-/// elsewhere, sums by user and by destination.
-pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement; 5] {
-    let [users, dests] =
+/// elsewhere, sums by kind.
+pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement; 7] {
+    let [users, dests, reasons, rules] =
         Kind::ALL.map(|kind| sum_rollups(dialect, kind, &wanted.ranges, wanted.most));
     let edge = started(dialect, wanted.edge.0, wanted.edge.1);
-    [versions(dialect, node), edge, running_elsewhere(dialect, node), users, dests]
+    let elsewhere = running_elsewhere(dialect, node);
+    [versions(dialect, node), edge, elsewhere, users, dests, reasons, rules]
 }
 
 /// What sums need of the sessions that started in a range of time, the end left out.
@@ -548,7 +554,8 @@ fn started(dialect: Dialect, from: Timestamp, to: Timestamp) -> Statement {
     for column in ["dest_port", "bytes_sent", "bytes_received"] {
         sql.push(&dialect.integer(column)).push(" AS ").push(column).push(", ");
     }
-    sql.push("status FROM sessions WHERE start_time >= ").time(from);
+    sql.push("status, close_reason, acl_rule_matched FROM sessions WHERE start_time >= ");
+    sql.time(from);
     sql.push(" AND start_time < ").time(to);
     sql
 }

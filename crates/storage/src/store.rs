@@ -15,7 +15,7 @@ use crate::rollup::{Booked, span_start};
 use crate::server::ServerStore;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
-use crate::windows::{Statistics, WindowQuery, Windows};
+use crate::windows::{Failures, Statistics, Whole, WindowQuery, Windows};
 
 /// Why the store did not do it.
 #[derive(Debug, Error)]
@@ -234,6 +234,27 @@ impl Store {
         query: WindowQuery,
         table: &Table,
     ) -> Result<Statistics, StoreError> {
+        self.window(query, table, |whole| whole.statistics()).await
+    }
+
+    /// What failed or was refused in the last so many hours, as [`Store::statistics`] knows it.
+    ///
+    /// # Errors
+    /// As [`Store::statistics`].
+    pub async fn failures(
+        &self,
+        query: WindowQuery,
+        table: &Table,
+    ) -> Result<Failures, StoreError> {
+        self.window(query, table, |whole| whole.failures()).await
+    }
+
+    async fn window<T>(
+        &self,
+        query: WindowQuery,
+        table: &Table,
+        tell: impl Fn(&Whole<'_>) -> T,
+    ) -> Result<T, StoreError> {
         if !self.windows.is_begun() {
             drop(self.begin_to_write().await?);
         }
@@ -241,8 +262,8 @@ impl Store {
         while began.elapsed() < CERTAIN_WITHIN {
             let (plan, wanted) = self.windows.plan(&query);
             let found = each!(self, store => store.sums(&wanted))?;
-            if let Some(statistics) = self.windows.answer(&query, plan, found, table) {
-                return Ok(statistics);
+            if let Some(told) = self.windows.answer(&query, plan, found, table, &tell) {
+                return Ok(told);
             }
             self.windows.wait().await;
         }

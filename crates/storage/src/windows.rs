@@ -18,7 +18,9 @@ use rustsocks_sessions::{Record, Session, Table};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::rollup::{Booked, Changes, DAY, HOUR, Kind, MINUTE, Sums, span_start};
+use crate::rollup::{
+    Booked, ByKind, Changes, DAY, HOUR, Kind, MINUTE, Sums, by_kind, names, span_start,
+};
 
 /// Names per kind that a window holds. Beyond that, those with the fewest sessions are forgotten:
 /// the sums of the others stay exact, and so do the totals.
@@ -52,25 +54,25 @@ pub(crate) struct Found {
     pub(crate) others: i64,
     /// Sessions that other nodes have running.
     pub(crate) elsewhere: u64,
-    /// Sums of the edge, by user and by destination.
-    pub(crate) edge: [ByName; 2],
-    /// Sums over the ranges, by user and by destination.
-    pub(crate) sums: [ByName; 2],
+    /// Sums of the edge.
+    pub(crate) edge: ByKind<ByName>,
+    /// Sums over the ranges.
+    pub(crate) sums: ByKind<ByName>,
 }
 
 /// The sums of records by name.
-pub(crate) fn sums_by_name<'a>(kind: Kind, records: impl Iterator<Item = &'a Record>) -> ByName {
-    let mut sums = ByName::new();
-    for record in records {
-        sums.entry(name(kind, record)).or_default().add(&Sums::of(record));
-    }
+pub(crate) fn sums_by_name<'a>(records: impl Iterator<Item = &'a Record>) -> ByKind<ByName> {
+    let mut sums = ByKind::<ByName>::default();
+    records.for_each(|record| add_record(&mut sums, record, &Sums::of(record)));
     sums
 }
 
-fn name(kind: Kind, record: &Record) -> Arc<str> {
-    match kind {
-        Kind::User => Arc::clone(&record.user),
-        Kind::Dest => record.dest().into(),
+/// Adds what a record adds of itself, under each of its names.
+fn add_record(to: &mut ByKind<ByName>, record: &Record, sums: &Sums) {
+    for ((to, name), sums) in to.iter_mut().zip(names(record)).zip(by_kind(record, sums)) {
+        if let Some(name) = name {
+            to.entry(name).or_default().add(&sums);
+        }
     }
 }
 
@@ -82,7 +84,7 @@ struct Window {
     from: i64,
     /// Other nodes' writes that are in it.
     others: i64,
-    names: [ByName; 2],
+    names: ByKind<ByName>,
     /// Beside the names, of which some may be forgotten.
     total: Sums,
     used: Instant,
@@ -147,6 +149,21 @@ pub struct Statistics {
     /// The users with the most bytes.
     pub users: Vec<(Arc<str>, Sums)>,
     /// The destinations with the most sessions.
+    pub dests: Vec<(Arc<str>, Sums)>,
+}
+
+/// What failed or was refused of the sessions that started within a window.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    /// All sessions of the window together.
+    pub total: Sums,
+    /// The most frequent reasons.
+    pub reasons: Vec<(Arc<str>, Sums)>,
+    /// The rules that refused the most, named by their first 255 characters.
+    pub rules: Vec<(Arc<str>, Sums)>,
+    /// The users of whose sessions the most failed or were refused.
+    pub users: Vec<(Arc<str>, Sums)>,
+    /// The destinations of which the same is true.
     pub dests: Vec<(Arc<str>, Sums)>,
 }
 
@@ -255,14 +272,16 @@ impl Windows {
         }
     }
 
-    /// Answers from the store's state; none where that is not of the moment that is known here.
-    pub(crate) fn answer(
+    /// Tells `tell` the whole of a window as the store's state and `table` have it; none where
+    /// that state is not of the moment that is known here.
+    pub(crate) fn answer<T>(
         &self,
         query: &WindowQuery,
         plan: Plan,
         found: Found,
         table: &Table,
-    ) -> Option<Statistics> {
+        tell: impl FnOnce(&Whole<'_>) -> T,
+    ) -> Option<T> {
         let first = query.first_minute();
         let mut state = self.lock();
         if state.own != Some(found.own) {
@@ -292,7 +311,7 @@ impl Windows {
             (Plan::Advance { .. }, None) => return None,
         }
         let window = state.windows.iter().find(|window| window.hours == query.hours)?;
-        Some(state.complete(window, query, found.edge, found.elsewhere, table))
+        Some(tell(&state.complete(window, query, found.edge, found.elsewhere, table)))
     }
 
     /// Bytes to and from destinations that the store does not have yet, of one user or of all.
@@ -330,7 +349,7 @@ impl State {
         }
     }
 
-    fn build(&mut self, query: &WindowQuery, from: i64, others: i64, names: [ByName; 2]) {
+    fn build(&mut self, query: &WindowQuery, from: i64, others: i64, names: ByKind<ByName>) {
         if self.windows.len() >= MOST_WINDOWS
             && let Some(oldest) =
                 (0..self.windows.len()).min_by_key(|place| self.windows[*place].used)
@@ -344,14 +363,14 @@ impl State {
     }
 
     /// Adds to a window's sums what is not in them: the edge, and what the store has not yet.
-    fn complete(
+    fn complete<'a>(
         &self,
-        window: &Window,
+        window: &'a Window,
         query: &WindowQuery,
-        edge: [ByName; 2],
+        edge: ByKind<ByName>,
         elsewhere: u64,
         table: &Table,
-    ) -> Statistics {
+    ) -> Whole<'a> {
         let mut total = window.total;
         edge[Kind::User as usize].values().for_each(|sums| total.add(sums));
         let mut more = edge;
@@ -364,9 +383,7 @@ impl State {
             }
             let record = session.snapshot();
             let sums = unsaved(&session, &record);
-            for kind in Kind::ALL {
-                more[kind as usize].entry(name(kind, &record)).or_default().add(&sums);
-            }
+            add_record(&mut more, &record, &sums);
             total.add(&sums);
         }
         // To the minute: when a spilled session started more exactly is on disk alone.
@@ -376,14 +393,61 @@ impl State {
                 total.add(sums);
             }
         }
-        let [users, dests] = Kind::ALL.map(|kind| {
-            let by = |sums: &Sums| match kind {
-                Kind::User => sums.bytes(),
-                Kind::Dest => sums.sessions,
-            };
-            top(&window.names[kind as usize], &more[kind as usize], query.top, by)
-        });
-        Statistics { active, total, users, dests }
+        Whole { names: &window.names, more, total, active, top: query.top }
+    }
+}
+
+/// A window of one moment, with what the store does not have of it yet.
+#[derive(Debug)]
+pub(crate) struct Whole<'a> {
+    names: &'a ByKind<ByName>,
+    /// What to add to the sums of names.
+    more: ByKind<ByName>,
+    total: Sums,
+    active: u64,
+    top: usize,
+}
+
+impl Whole<'_> {
+    /// How many sessions, how many bytes, whose and where.
+    pub(crate) fn statistics(&self) -> Statistics {
+        Statistics {
+            active: self.active,
+            total: self.total,
+            users: self.top(Kind::User, Sums::bytes),
+            dests: self.top(Kind::Dest, |sums| sums.sessions),
+        }
+    }
+
+    /// What failed or was refused, why, whose and where.
+    pub(crate) fn failures(&self) -> Failures {
+        let unsuccessful = |kind| {
+            let mut list = self.top(kind, Sums::unsuccessful);
+            list.retain(|(_, sums)| sums.unsuccessful() > 0);
+            list
+        };
+        Failures {
+            total: self.total,
+            reasons: unsuccessful(Kind::Reason),
+            rules: unsuccessful(Kind::Rule),
+            users: unsuccessful(Kind::User),
+            dests: unsuccessful(Kind::Dest),
+        }
+    }
+
+    fn top(&self, kind: Kind, by: impl Fn(&Sums) -> i64) -> Vec<(Arc<str>, Sums)> {
+        let (names, more) = (&self.names[kind as usize], &self.more[kind as usize]);
+        top(names, more, self.top, |name| is_somebody(kind, name), by)
+    }
+}
+
+/// Whether a name is one: sessions whose login failed have no user, those without a request no
+/// destination. They count in the totals.
+fn is_somebody(kind: Kind, name: &str) -> bool {
+    match kind {
+        Kind::User => !name.is_empty(),
+        Kind::Dest => !name.starts_with(':'),
+        Kind::Reason | Kind::Rule => true,
     }
 }
 
@@ -404,6 +468,7 @@ fn top(
     names: &ByName,
     more: &ByName,
     count: usize,
+    shown: impl Fn(&str) -> bool,
     by: impl Fn(&Sums) -> i64,
 ) -> Vec<(Arc<str>, Sums)> {
     let known = names.iter().map(|(name, sums)| {
@@ -416,7 +481,7 @@ fn top(
         .filter(|(name, _)| !names.contains_key(*name))
         .map(|(name, sums)| (name, *sums));
     let mut list: Vec<(&Arc<str>, Sums)> =
-        known.chain(new).filter(|(_, sums)| sums.sessions > 0).collect();
+        known.chain(new).filter(|(name, sums)| sums.sessions > 0 && shown(name)).collect();
     let order = |left: &(&Arc<str>, Sums), right: &(&Arc<str>, Sums)| {
         by(&right.1).cmp(&by(&left.1)).then_with(|| left.0.cmp(right.0))
     };

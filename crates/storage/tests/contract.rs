@@ -70,6 +70,7 @@ promises! {
     pages_and_cursors_cover_everything_once_while_records_are_added
     retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_running_one
     statistics_equal_what_counting_the_records_gives
+    a_rule_of_any_length_and_sessions_without_a_name_are_counted
     usage_is_booked_in_the_hours_in_which_the_bytes_flowed
 }
 
@@ -396,12 +397,84 @@ fn counted(records: &[Record], query: WindowQuery) -> Statistics {
         list.truncate(query.top);
         list
     };
+    names[0].remove("");
     counted.users = first(&names[0], Sums::bytes);
     counted.dests = first(&names[1], |sums| sums.sessions);
     counted
 }
 
+/// How many sessions of a window failed or were refused: by reason, by rule, by user and by
+/// destination, the most first, equal ones by name.
+fn counted_failures(records: &[Record], query: WindowQuery) -> [Vec<(String, i64)>; 4] {
+    let from = query.now.as_millisecond() - query.hours as i64 * 3_600_000;
+    let mut names = [const { BTreeMap::new() }; 4];
+    for record in records.iter().filter(|one| one.start_time.as_millisecond() >= from) {
+        let refused = record.status == Status::RejectedByAcl;
+        if !refused && record.status != Status::Failed {
+            continue;
+        }
+        let keys = [
+            record.close_reason.map(|reason| reason.name().to_owned()),
+            record.acl_rule_matched.as_deref().filter(|_| refused).map(str::to_owned),
+            Some(record.user.to_string()).filter(|user| !user.is_empty()),
+            Some(record.dest()),
+        ];
+        for (names, key) in names.iter_mut().zip(keys) {
+            if let Some(key) = key {
+                *names.entry(key).or_insert(0) += 1;
+            }
+        }
+    }
+    names.map(|names| {
+        let mut list: Vec<(String, i64)> = names.into_iter().collect();
+        list.sort_by_key(|(_, sessions)| -sessions);
+        list.truncate(query.top);
+        list
+    })
+}
+
+async fn told_failures(
+    store: &Store,
+    query: WindowQuery,
+    table: &Table,
+) -> [Vec<(String, i64)>; 4] {
+    let told = store.failures(query, table).await.unwrap();
+    [told.reasons, told.rules, told.users, told.dests].map(|list| {
+        list.iter().map(|(name, sums)| (name.to_string(), sums.failed + sums.rejected)).collect()
+    })
+}
+
 const HOUR_MS: i64 = 3_600_000;
+
+async fn a_rule_of_any_length_and_sessions_without_a_name_are_counted(store: Store) {
+    let table = nobody();
+    let refused = Record {
+        status: Status::RejectedByAcl,
+        close_reason: Some(CloseReason::RejectedByAcl),
+        acl_rule_matched: Some("ä".repeat(5000).into()),
+        ..ended(1, 2000)
+    };
+    // A failed login: no user, no request.
+    let login = Record {
+        user: "".into(),
+        dest_ip: "".into(),
+        dest_host: None,
+        dest_port: 0,
+        status: Status::Failed,
+        close_reason: Some(CloseReason::AuthFailed),
+        acl_rule_matched: None,
+        ..ended(2, 2000)
+    };
+    store.save(&[refused, login]).await.unwrap();
+    let query = WindowQuery { hours: 1, top: 10, now: at(3000) };
+    let told = store.failures(query, &table).await.unwrap();
+    assert_eq!((told.total.rejected, told.total.failed), (1, 1));
+    assert_eq!(*told.rules[0].0, "ä".repeat(255));
+    assert_eq!((told.reasons.len(), told.users.len(), told.dests.len()), (2, 1, 1));
+    let told = store.statistics(query, &table).await.unwrap();
+    assert_eq!((told.total.sessions, told.users.len(), told.dests.len()), (2, 1, 1));
+    assert_eq!(store.wrong_rollups().await.unwrap(), 0);
+}
 
 async fn statistics_equal_what_counting_the_records_gives(store: Store) {
     let table = nobody();
@@ -423,7 +496,11 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
             let address = ["192.0.2.1", "2001:db8::1"][choose(2) as usize];
             let host = [None, Some("example.com"), Some("a.example")][choose(3) as usize];
             open.push(Record {
-                user: ["alice", "bob", "b\u{f6}b", "carol ", "carol"][choose(5) as usize].into(),
+                user: ["alice", "bob", "b\u{f6}b", "carol ", "carol", ""][choose(6) as usize]
+                    .into(),
+                acl_rule_matched: [None, Some("no mail"), Some("no mail "), Some("default policy")]
+                    [choose(4) as usize]
+                    .map(Into::into),
                 start_time: at(start),
                 dest_ip: address.into(),
                 dest_host: host.map(Into::into),
@@ -485,6 +562,8 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
             assert_eq!(told.total, counted.total, "round {round}, {hours} h");
             assert_eq!(told.users, counted.users, "round {round}, {hours} h");
             assert_eq!(told.dests, counted.dests, "round {round}, {hours} h");
+            let failures = told_failures(&store, query, &table).await;
+            assert_eq!(failures, counted_failures(&records, query), "round {round}, {hours} h");
         }
         assert_eq!(store.wrong_rollups().await.unwrap(), 0, "round {round}");
     }

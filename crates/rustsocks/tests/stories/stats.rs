@@ -188,15 +188,45 @@ fn usage_shows_the_bytes_of_today_running_sessions_included() {
 }
 
 #[test]
+fn failures_tell_why_by_which_rule_whose_and_where() {
+    for storage in ["sqlite", "memory"] {
+        let config = format!("{TWO_USERS}[sessions]\nstorage = \"{storage}\"\n");
+        let (proxy, _rules) = with_rules(&config);
+        let (running, _) = some_sessions(&proxy);
+        let mut stranger = Client::connect(proxy.socks());
+        assert_eq!(stranger.log_in("mallory", "x"), None);
+        drop(stranger);
+        let failures = || proxy.get("/api/stats/failures?window_hours=2").json();
+        let told = eventually("the failed login", || {
+            Some(failures()).filter(|told| told["failed_sessions"] == 2)
+        });
+        let one = |name: &str| serde_json::json!([{"name": name, "sessions": 1}]);
+        assert_eq!((&told["window_hours"], &told["rejected_sessions"]), (&2.into(), &1.into()));
+        let reasons = ["auth_failed", "connect_refused", "rejected_by_acl"];
+        let reasons = reasons.map(|name| serde_json::json!({"name": name, "sessions": 1}));
+        assert_eq!(told["by_reason"], serde_json::json!(reasons));
+        assert_eq!(told["by_rule"], one("no discard"));
+        assert_eq!(told["by_user"], serde_json::json!([{"name": "bob", "sessions": 2}]));
+        assert_eq!(told["by_destination"].as_array().unwrap().len(), 2, "{told}");
+        let top = proxy.get("/api/stats/failures?top=1").json();
+        assert_eq!(top["by_reason"], one("auth_failed"));
+        assert_eq!(stats(&proxy, "")["top_users"].as_array().unwrap().len(), 2, "no empty name");
+        drop(running);
+    }
+}
+
+#[test]
 fn wrong_windows_are_a_400_that_names_them() {
     let proxy = proxy("[sessions]\nstorage = \"memory\"\nstats_window_hours = 7\n");
     assert_eq!(stats(&proxy, "")["window_hours"], 7);
     assert_eq!(stats(&proxy, "?window_hours=87600")["window_hours"], 87_600);
     for wrong in ["0", "-1", "87601", "x", "", "1.5", "1e3", "99999999999999999999", "%00"] {
         for name in ["window_hours", "top"] {
-            let answer = proxy.get(&format!("/api/sessions/stats?{name}={wrong}"));
-            assert_eq!(answer.status, 400, "{name}={wrong}");
-            assert!(answer.json()["detail"].as_str().unwrap().contains(name), "{name}={wrong}");
+            for path in ["/api/sessions/stats", "/api/stats/failures"] {
+                let answer = proxy.get(&format!("{path}?{name}={wrong}"));
+                assert_eq!(answer.status, 400, "{name}={wrong}");
+                assert!(answer.json()["detail"].as_str().unwrap().contains(name), "{name}={wrong}");
+            }
         }
     }
 }
