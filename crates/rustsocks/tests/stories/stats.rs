@@ -102,13 +102,18 @@ fn statistics_are_what_the_peers_counted_running_sessions_included() {
 #[test]
 fn statistics_equal_sql_over_the_table_and_survive_a_restart() {
     let (mut proxy, _rules) = with_rules(TWO_USERS);
+    let database = proxy.folder().join("data/sessions.db");
     let (running, address) = some_sessions(&proxy);
+    eventually("the running session's row", || {
+        let sql = "SELECT COUNT(*) FROM sessions WHERE status = 'active'";
+        let output = Process::new("sqlite3").arg(&database).arg(sql).output().unwrap();
+        (output.stdout == b"1\n").then_some(())
+    });
     check(&stats(&proxy, ""), address);
     drop(running);
     assert_eq!(proxy.terminate(), Some(0));
     proxy.restart();
     let told = stats(&proxy, "");
-    let database = proxy.folder().join("data/sessions.db");
     let sql = "SELECT COUNT(*), SUM(bytes_sent), SUM(bytes_received), \
                SUM(status='rejected_by_acl'), SUM(status='failed') FROM sessions";
     let output = Process::new("sqlite3").arg(&database).arg(sql).output().unwrap();
