@@ -7,6 +7,7 @@
 mod acl;
 #[cfg(feature = "api-docs")]
 mod browser;
+mod course;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod describe;
@@ -19,12 +20,14 @@ mod live;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod params;
+mod pool;
 mod problem;
 mod routes;
 mod serve;
 mod shapes;
 mod stats;
 mod stream;
+mod system;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,12 +35,14 @@ use std::sync::Arc;
 use rustsocks_access::acl::Acl;
 use rustsocks_journal::Journal;
 use rustsocks_sessions::Table;
-use rustsocks_storage::{Figures, Flusher, Store};
+use rustsocks_storage::{Figures, Flusher, Points, Store};
 use rustsocks_telemetry::Events;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use pool::{PoolSource, PoolState};
 pub use routes::openapi_json;
+pub use system::{Effective, SettingsBySection};
 
 /// How the API is reached.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +84,12 @@ pub struct Api {
     /// The metrics page; none where it is off.
     #[cfg(feature = "metrics")]
     pub metrics: Option<rustsocks_telemetry::metrics::Metrics>,
+    /// The metrics history; none where it is off.
+    pub points: Option<Points>,
+    /// The spare connections.
+    pub pool: PoolSource,
+    /// The configuration in force.
+    pub effective: Effective,
     /// When the process started.
     pub started: Instant,
     /// Cancelled when the process begins to stop.

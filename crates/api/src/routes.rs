@@ -9,7 +9,9 @@ use utoipa_axum::routes;
 
 use crate::describe::describe;
 use crate::problem::Problem;
-use crate::{Api, Options, acl, events, export, health, history, live, stats, stream};
+use crate::{
+    Api, Options, acl, course, events, export, health, history, live, pool, stats, stream, system,
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi()]
@@ -34,7 +36,11 @@ fn documented() -> OpenApiRouter<Api> {
         .routes(routes!(acl::rules))
         .routes(routes!(acl::test))
         .routes(routes!(acl::reload))
-        .routes(routes!(events::events));
+        .routes(routes!(events::events))
+        .routes(routes!(course::history))
+        .routes(routes!(pool::stats))
+        .routes(routes!(system::resources))
+        .routes(routes!(system::config));
     with_metrics(router)
 }
 

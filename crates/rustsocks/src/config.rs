@@ -4,8 +4,10 @@
 //! told in one line.
 
 mod checks;
+mod effective;
 mod fault;
 mod file;
+mod history;
 mod ledger;
 mod place;
 #[cfg(test)]
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use rustsocks_access::UserName;
 use rustsocks_access::auth::Credential;
+use rustsocks_api::SettingsBySection;
 use rustsocks_journal::JournalOptions;
 use rustsocks_server::pool::PoolSettings;
 use rustsocks_server::resolve::DnsSettings;
@@ -43,6 +46,10 @@ pub(crate) struct Config {
     pub(crate) node: String,
     pub(crate) api: Option<ApiConfig>,
     pub(crate) events: Limits,
+    /// How the metrics history is taken; none where it is off.
+    pub(crate) history: Option<HistoryConfig>,
+    /// Every setting by section and key, for people: without secrets.
+    pub(crate) settings: SettingsBySection,
     /// What was accepted and should be known: settings without effect, weak choices.
     pub(crate) warnings: Vec<String>,
 }
@@ -132,6 +139,19 @@ pub(crate) struct ApiConfig {
     pub(crate) dashboard: bool,
     pub(crate) stats_window_hours: u64,
     pub(crate) metrics: bool,
+}
+
+/// How the metrics history is taken and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HistoryConfig {
+    /// The distance between two points.
+    pub(crate) interval: Duration,
+    /// How long a point is kept.
+    pub(crate) keep: Duration,
+    /// How often points that are too old are deleted from the database.
+    pub(crate) cleanup_interval: Duration,
+    /// Whether points are kept in the ledger's database.
+    pub(crate) persist: bool,
 }
 
 impl Config {

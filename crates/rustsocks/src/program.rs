@@ -6,13 +6,14 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rustsocks_access::acl::{Acl, AclWatch};
 use rustsocks_access::auth::Authenticator;
-use rustsocks_api::{Api, Ledger, Options};
+use rustsocks_api::{Api, Effective, Ledger, Options, PoolSource, PoolState};
 use rustsocks_journal::Journal;
 use rustsocks_server::{
     Authentication as ServerAuthentication, Notice, Server, Settings, Shutdown,
@@ -20,7 +21,7 @@ use rustsocks_server::{
 use rustsocks_sessions::{Clock, Table};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use rustsocks_storage::Membership;
-use rustsocks_storage::{Recorder, Report, Retention, Store, StoreNotice};
+use rustsocks_storage::{Points, Recorder, Report, Retention, Sampler, Store, StoreNotice};
 use rustsocks_telemetry::{Events, logging};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -146,13 +147,22 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
     };
     let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
     let server = build_server(&config, &acl, &table, &events, authenticator.clone())?;
+    let points = config.history.as_ref().map(|history| {
+        let points = Points::new(history.interval, history.keep);
+        helpers.spawn(Sampler::new(table.clone(), points.clone()).run(ending.clone()));
+        points
+    });
     let ledger_of_api = ledger.as_ref().map(|(ledger, _)| ledger.clone());
+    let settings = std::mem::take(&mut config.settings);
     let api = config.api.as_ref().zip(api_listener).map(|(form, listener)| {
         let api = Api {
             table: table.clone(),
             ledger: ledger_of_api,
             acl: acl.clone(),
             events: events.clone(),
+            points: points.clone(),
+            pool: pool_source(&server),
+            effective: Effective { file: config.path.clone(), settings: Arc::new(settings) },
             #[cfg(feature = "metrics")]
             metrics: crate::metrics::page(form.metrics, &server, &table, ledger.as_ref()),
             started: Instant::now(),
@@ -185,6 +195,26 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         ending,
         flushed,
         signals,
+    })
+}
+
+/// Tells the API of the spare connections.
+fn pool_source(server: &Arc<Server>) -> PoolSource {
+    let server = Arc::clone(server);
+    PoolSource::new(move || {
+        let pool = server.pool()?;
+        let (settings, figures) = (pool.settings(), pool.figures());
+        Some(PoolState {
+            idle: pool.idle(),
+            max_idle_per_dest: settings.max_idle_per_dest,
+            max_total_idle: settings.max_total_idle,
+            opened: figures.opened.load(Relaxed),
+            reused: figures.hits.load(Relaxed),
+            expired: figures.expired.load(Relaxed),
+            dropped: figures.dropped.load(Relaxed),
+            evicted: figures.evicted.load(Relaxed),
+            destinations: pool.shelves(),
+        })
     })
 }
 

@@ -135,6 +135,16 @@ impl Pool {
         self.lock().idle
     }
 
+    /// The destinations that have spares, with how many; the most first, equal ones by address.
+    pub fn shelves(&self) -> Vec<(SocketAddr, usize)> {
+        let shelves = self.lock();
+        let filled = shelves.destinations.iter().filter(|(_, shelf)| !shelf.spares.is_empty());
+        let mut counts: Vec<_> = filled.map(|(&to, shelf)| (to, shelf.spares.len())).collect();
+        drop(shelves);
+        counts.sort_by_key(|&(to, count)| (std::cmp::Reverse(count), to));
+        counts
+    }
+
     /// How the pool is set.
     pub fn settings(&self) -> &PoolSettings {
         &self.inner.settings

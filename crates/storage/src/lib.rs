@@ -17,11 +17,13 @@ pub mod filter;
 pub mod memory;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+pub mod points;
 pub mod recorder;
 pub mod retention;
 mod rollup;
 #[cfg(feature = "sql")]
 mod row;
+pub mod sampler;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub mod server;
 #[cfg(feature = "sql")]
@@ -40,9 +42,11 @@ pub use archive::{Archive, ArchiveFormat};
 pub use cluster::{Membership, MembershipNotice};
 pub use filter::{Cursor, Direction, Filter, Page, Paging, Sort, SortKey};
 pub use memory::MemoryStore;
+pub use points::{Course, Points, Rates};
 pub use recorder::{Figures, Flusher, Recorder, RecorderOptions, Report, StoreNotice};
 pub use retention::Retention;
 pub use rollup::{Kind, Sums};
+pub use sampler::Sampler;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]

@@ -9,5 +9,7 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "metrics")]
 mod process;
+pub mod resources;
 
 pub use events::{Category, Event, Events, Occurrence, Query, Severity};
+pub use resources::Resources;

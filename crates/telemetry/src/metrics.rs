@@ -45,7 +45,7 @@ impl Metrics {
     pub fn new(register: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
         register(&mut registry);
-        registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(Process::new()));
         Self { registry: Arc::new(registry) }
     }
 

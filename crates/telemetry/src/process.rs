@@ -1,59 +1,51 @@
 //! The process's own figures, under the names that every Prometheus client uses.
 
-use std::fs;
-
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// Reads `/proc/self` at each scrape. Figures that cannot be read are left out.
-#[derive(Debug)]
-pub(crate) struct Process;
+use crate::resources::{Resources, start_seconds};
 
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        if let Some(seconds) = cpu_seconds() {
-            let metric = ConstCounter::new(seconds);
-            let help = "CPU time of the process, user and system";
-            metric.encode(encoder.encode_descriptor(
-                "process_cpu_seconds",
-                help,
-                None,
-                metric.metric_type(),
-            )?)?;
-        }
-        let gauges = [
-            ("process_resident_memory_bytes", "Memory of the process", resident_bytes()),
-            ("process_open_fds", "Open file descriptors", open_descriptors()),
-        ];
-        for (name, help, value) in gauges {
-            if let Some(value) = value {
-                let metric = ConstGauge::new(value);
-                let family = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
-                metric.encode(family)?;
-            }
-        }
-        Ok(())
+/// Reads `/proc/self` at each scrape.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// When the process started, in seconds since 1970; it never changes.
+    started: Option<f64>,
+}
+
+impl Process {
+    pub(crate) fn new() -> Self {
+        Self { started: start_seconds() }
     }
 }
 
-/// User and system time from `/proc/self/stat` (proc(5): fields 14 and 15).
-fn cpu_seconds() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The command's name may hold spaces; the fields after it are counted from its bracket.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    Some(ticks / rustix::param::clock_ticks_per_second() as f64)
-}
-
-/// Resident pages from `/proc/self/statm` (proc(5): field 2).
-fn resident_bytes() -> Option<i64> {
-    let statm = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: i64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * i64::try_from(rustix::param::page_size()).ok()?)
-}
-
-fn open_descriptors() -> Option<i64> {
-    i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let found = Resources::read();
+        let metric = ConstCounter::new(found.cpu_seconds);
+        let help = "CPU time of the process, user and system";
+        let kind = metric.metric_type();
+        metric.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, kind)?)?;
+        let gauges = [
+            ("process_resident_memory_bytes", "Memory of the process", found.resident_bytes),
+            ("process_virtual_memory_bytes", "Address space of the process", found.virtual_bytes),
+            ("process_open_fds", "Open file descriptors", found.open_fds),
+            ("process_max_fds", "File descriptors that may be open", found.max_fds),
+            ("process_threads", "Threads of the process", found.threads),
+        ];
+        for (name, help, value) in gauges {
+            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let kind = metric.metric_type();
+            metric.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        if let Some(started) = self.started {
+            let metric = ConstGauge::new(started);
+            let (name, help) =
+                ("process_start_time_seconds", "When the process started, since 1970");
+            let kind = metric.metric_type();
+            metric.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustsocks_access::UserName;
 use rustsocks_access::auth::Credential;
+use rustsocks_api::SettingsBySection;
 use rustsocks_server::pool::PoolSettings;
 use rustsocks_server::resolve::{DnsMode, DnsSettings};
 use rustsocks_sessions::Rules;
@@ -15,9 +16,10 @@ use rustsocks_telemetry::logging::{Format, Level};
 use secrecy::SecretString;
 
 use super::fault::{Fault, nearest};
+use super::history::history;
 use super::ledger::ledger;
 use super::place::Source;
-use super::{AclConfig, ApiConfig, Authentication, Config, ServerConfig, file};
+use super::{AclConfig, ApiConfig, Authentication, Config, ServerConfig, effective, file};
 use crate::features;
 
 /// Records that may wait for the store beyond the sessions that run.
@@ -132,6 +134,7 @@ fn refuse_later(source: &Source<'_>, name: &str, section: &toml::Table) -> Resul
 
 pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config, Fault> {
     let mut warnings = Vec::new();
+    let read = file.clone();
     refuse_later(source, "server.tls", &file.server.tls)?;
     refuse_later(source, "qos", &file.qos)?;
     refuse_later(source, "sessions.dashboard_auth", &file.sessions.dashboard_auth)?;
@@ -148,7 +151,8 @@ pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config,
     note_without_effect(&file, &mut warnings);
     let api = api(&file, source)?;
     let events = telemetry(&file.telemetry, source)?;
-    Ok(Config {
+    let history = history(&file, source, &mut warnings)?;
+    let mut config = Config {
         path: None,
         listen,
         server,
@@ -160,8 +164,12 @@ pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config,
         node,
         api,
         events,
+        history,
+        settings: SettingsBySection::new(),
         warnings,
-    })
+    };
+    config.settings = effective::settings(read, &config);
+    Ok(config)
 }
 
 fn server(file: &file::File, source: &Source<'_>) -> Result<(SocketAddr, ServerConfig), Fault> {
@@ -458,18 +466,6 @@ fn telemetry(form: &file::Telemetry, source: &Source<'_>) -> Result<Limits, Faul
 
 /// Names settings of 0.9 that are accepted although nothing reads them yet.
 fn note_without_effect(file: &file::File, warnings: &mut Vec<String>) {
-    let metrics = &file.metrics;
-    let history = metrics.storage.is_some()
-        || metrics.retention_hours.is_some()
-        || metrics.cleanup_interval_hours.is_some()
-        || metrics.collection_interval_secs.is_some();
-    if history {
-        warnings.push(
-            "metrics.storage, retention_hours, cleanup_interval_hours and \
-             collection_interval_secs have no effect yet: there is no metrics history"
-                .into(),
-        );
-    }
     let login = &file.sessions.dashboard_auth;
     if login.get("altcha_enabled").and_then(toml::Value::as_bool) == Some(true) {
         warnings.push("sessions.dashboard_auth.altcha_enabled has no effect".into());

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Declares a section: its keys, types and defaults, with unknown keys refused.
 macro_rules! section {
     ($name:ident { $($key:ident: $type:ty = $default:expr),* $(,)? }) => {
-        #[derive(Clone, Debug, Deserialize)]
+        #[derive(Clone, Debug, Deserialize, Serialize)]
         #[serde(deny_unknown_fields, default)]
         pub(super) struct $name {
             $(pub(super) $key: $type,)*
@@ -56,7 +56,7 @@ section!(Pool {
     connect_timeout_ms: i64 = 5000,
 });
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Auth {
     pub(super) client_method: String,
@@ -79,7 +79,7 @@ impl Default for Auth {
     }
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct User {
     pub(super) username: String,
@@ -146,9 +146,9 @@ section!(Metrics {
     enabled: Option<bool> = None,
     max_user_labels: i64 = 1000,
     storage: Option<String> = None,
-    retention_hours: Option<i64> = None,
-    cleanup_interval_hours: Option<i64> = None,
-    collection_interval_secs: Option<i64> = None,
+    retention_hours: i64 = 24,
+    cleanup_interval_hours: i64 = 6,
+    collection_interval_secs: i64 = 5,
 });
 
 section!(Telemetry { enabled: bool = true, max_events: i64 = 256, retention_hours: i64 = 6 });

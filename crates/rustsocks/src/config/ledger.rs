@@ -84,14 +84,14 @@ fn durability(form: &file::Sessions, section: &Section<'_>) -> Result<Durability
 
 /// What `storage` may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Engine {
+pub(super) enum Engine {
     Sqlite,
     MySql,
     Postgres,
     Memory,
 }
 
-const ENGINES: [(&str, Engine); 5] = [
+pub(super) const ENGINES: [(&str, Engine); 5] = [
     ("sqlite", Engine::Sqlite),
     ("mariadb", Engine::MySql),
     ("mysql", Engine::MySql),
@@ -99,12 +99,20 @@ const ENGINES: [(&str, Engine); 5] = [
     ("memory", Engine::Memory),
 ];
 
+/// Where sessions are kept if the file does not say.
+pub(super) const DEFAULT_DATABASE: &str = "sqlite://data/sessions.db";
+
+/// The storage in force.
+pub(super) fn storage_name(form: &file::Sessions) -> &str {
+    let default = if features::DATABASE { "sqlite" } else { "memory" };
+    form.storage.as_deref().unwrap_or(default)
+}
+
 fn storage(form: &file::Sessions, section: &Section<'_>) -> Result<StorageConfig, Fault> {
     let durability = durability(form, section)?;
     let most = form.memory_max_sessions;
     let max_sessions = section.size("memory_max_sessions", most, 1..=10_000_000)?;
-    let default = if features::DATABASE { "sqlite" } else { "memory" };
-    let name = form.storage.as_deref().unwrap_or(default);
+    let name = storage_name(form);
     let engine = section.word("storage", name, &ENGINES)?;
     let (feature, is_here) = match engine {
         Engine::Sqlite => ("database", features::DATABASE),
@@ -128,7 +136,7 @@ fn storage(form: &file::Sessions, section: &Section<'_>) -> Result<StorageConfig
             _ => Ok(StorageConfig::Memory { max_sessions }),
         },
         Engine::Sqlite => {
-            let url = url.unwrap_or("sqlite://data/sessions.db");
+            let url = url.unwrap_or(DEFAULT_DATABASE);
             let backup_keep = section.size("backup_keep", form.backup_keep, 1..=100)?;
             let path = sqlite_path(url, section)?;
             Ok(StorageConfig::Sqlite(FileConfig { path, durability, backup_keep }))

@@ -87,6 +87,17 @@ fn every_wrong_parameter_is_a_400_that_names_it() {
         assert!(detail.contains(name), "{detail}");
     }
     assert_eq!(proxy.get("/api/telemetry/events?limit=100000").status, 200);
+    for (name, values) in [
+        ("minutes", &["", "0", "-1", "5256001", "x", "1.5", "99999999999999999999", "%00"][..]),
+        ("points", &["", "0", "10001", "-5", "%F0%9F%98%80", "1%20OR%201"]),
+        ("hours", &["1"]),
+    ] {
+        for value in values {
+            let answer = proxy.get(&format!("/api/metrics/history?{name}={value}"));
+            let detail = problem(&answer, 400);
+            assert!(detail.contains(name), "{name}={value}: {detail}");
+        }
+    }
 }
 
 #[test]
@@ -224,6 +235,10 @@ fn every_path_lies_below_the_base_path() {
         "/api/sessions/history",
         "/api/acl/rules",
         "/api/telemetry/events",
+        "/api/metrics/history",
+        "/api/pool/stats",
+        "/api/system/resources",
+        "/api/system/config",
         "/api/openapi.json",
         "/swagger-ui/",
     ] {

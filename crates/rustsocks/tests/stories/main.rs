@@ -16,6 +16,7 @@ mod hostile;
 mod interop;
 mod ledger;
 mod openapi;
+mod operations;
 mod oracle;
 mod pool;
 mod servers;

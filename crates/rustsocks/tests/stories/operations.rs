@@ -1,0 +1,110 @@
+//! What an operator asks of a running process: its course, its spares, its resources, its settings.
+
+use std::io::{Read as _, Write as _};
+
+use rustsocks_proto::Command;
+use rustsocks_testkit::client::{Client, at};
+use rustsocks_testkit::eventually;
+use serde_json::Value;
+
+use super::{listener, proxy};
+
+/// Relays 1000 bytes to a destination and 3000 back.
+fn one_session(socks: std::net::SocketAddr) {
+    let (target, address) = listener();
+    let mut client = Client::socks5(socks, Command::Connect, &at(address)).granted();
+    let (mut peer, _) = target.accept().unwrap();
+    client.send(&[1; 1000]);
+    peer.read_exact(&mut [0; 1000]).unwrap();
+    peer.write_all(&[2; 3000]).unwrap();
+    client.stream.read_exact(&mut [0; 3000]).unwrap();
+}
+
+fn sum(points: &[Value], key: &str) -> f64 {
+    points.iter().map(|point| point[key].as_f64().unwrap()).sum()
+}
+
+#[test]
+fn the_metrics_history_adds_up_to_what_was_relayed() {
+    let proxy = proxy("[metrics]\ncollection_interval_secs = 1\nstorage = \"memory\"\n");
+    (0..10).for_each(|_| one_session(proxy.socks()));
+    let points = eventually("every byte in the history", || {
+        let history = proxy.get("/api/metrics/history?minutes=1").json();
+        assert_eq!(history["interval_secs"], 1);
+        let points = history["data"].as_array().unwrap().clone();
+        (sum(&points, "bytes_received_per_sec") > 29_000.0).then_some(points)
+    });
+    // Each span is a second long, give or take what a busy machine adds.
+    let near = |value: f64, wanted: f64| (value / wanted - 1.0).abs() < 0.2;
+    assert!(near(sum(&points, "sessions_per_sec"), 10.0), "{points:?}");
+    assert!(near(sum(&points, "bytes_sent_per_sec"), 10_000.0), "{points:?}");
+    assert!(near(sum(&points, "bytes_received_per_sec"), 30_000.0), "{points:?}");
+    let times: Vec<&str> = points.iter().map(|p| p["timestamp"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let few = proxy.get("/api/metrics/history?minutes=60&points=2").json();
+    assert!(few["data"].as_array().unwrap().len() <= 2 && few["interval_secs"] == 1800, "{few}");
+}
+
+#[test]
+fn the_pool_tells_its_spares_by_destination() {
+    let proxy = proxy("[server.pool]\nenabled = true\nmax_idle_per_dest = 2\nmax_total_idle = 2\n");
+    let (target, address) = listener();
+    std::thread::spawn(move || {
+        // Accepted connections stay open until the test is over.
+        let _open: Vec<_> = target.incoming().map_while(Result::ok).collect();
+    });
+    let state = eventually("a spare", || {
+        Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+        let state = proxy.get("/api/pool/stats").json();
+        (state["idle"] != 0 && state["reused"] != 0).then_some(state)
+    });
+    assert_eq!((&state["enabled"], &state["max_total_idle"]), (&true.into(), &2.into()));
+    assert_eq!(state["max_idle_per_dest"], 2);
+    assert_eq!(state["destinations"][0]["dest"], address.to_string());
+    assert_eq!(state["destinations"][0]["idle"], state["idle"]);
+    assert!(state["opened"].as_u64() >= state["reused"].as_u64(), "{state}");
+}
+
+#[test]
+fn a_pool_that_is_off_says_so() {
+    let state = proxy("").get("/api/pool/stats").json();
+    assert_eq!((&state["enabled"], &state["idle"]), (&false.into(), &0.into()));
+    assert_eq!(state["destinations"], serde_json::json!([]));
+}
+
+#[test]
+fn the_resources_are_those_of_the_process() {
+    let proxy = proxy("[sessions]\nstorage = \"memory\"\n");
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", proxy.pid()));
+    let found = proxy.get("/api/system/resources").json();
+    let status = read("status").unwrap();
+    let line = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    assert_eq!(found["threads"], line("Threads:"));
+    let resident = found["resident_bytes"].as_u64().unwrap();
+    assert!(resident.abs_diff(line("VmRSS:") * 1024) < 8 << 20, "{found} {status}");
+    assert!(found["open_fds"].as_u64().unwrap() >= 5, "{found}");
+    assert!(found["max_fds"].as_u64() >= found["open_fds"].as_u64(), "{found}");
+    assert!(found["cores"].as_u64().unwrap() >= 1, "{found}");
+    assert!(found["memory_total_bytes"].as_u64() > found["memory_available_bytes"].as_u64());
+    assert!(found["cpu_seconds"].is_number() && found["load_1m"].is_number(), "{found}");
+}
+
+#[test]
+fn the_configuration_in_force_is_shown_without_secrets() {
+    let proxy = proxy(
+        "[auth]\nsocks_method = \"userpass\"\n[[auth.users]]\nusername = \"alice\"\n\
+         password = \"geheim\"\n[server]\nidle_timeout_secs = 77\n",
+    );
+    let answer = proxy.get("/api/system/config");
+    assert!(!answer.body.contains("geheim"), "{answer:?}");
+    let config = answer.json();
+    assert_eq!(config["file"], "rustsocks.toml");
+    assert_eq!(config["settings"]["server"]["idle_timeout_secs"], 77);
+    assert_eq!(config["settings"]["server"]["max_connections"], 10_000);
+    assert_eq!(config["settings"]["sessions"]["database_url"], "sqlite://data/sessions.db");
+    let alice = serde_json::json!([{ "username": "alice", "password": "***" }]);
+    assert_eq!(config["settings"]["auth"]["users"], alice);
+}
