@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use rustsocks_access::UserName;
 use rustsocks_access::acl::{Acl, Question};
 use rustsocks_access::auth::hash_password;
@@ -13,19 +13,30 @@ use rustsocks_proto::{Host, HostName, Protocol, Target};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use crate::client;
 use crate::config::Config;
+use crate::manual::{self, CompletedShell};
 use crate::output;
 use crate::program;
 
 /// A bad configuration or command line.
 const BAD_CONFIGURATION: u8 = 2;
 
+/// What the exit codes mean.
+const EXIT_CODES: &str = "Exit codes:\n  \
+     0  done\n  \
+     1  the answer is no: blocked, nothing found, a problem found\n  \
+     2  the command line, the configuration or a filter is wrong\n  \
+     3  a server that stopped could not make some record durable\n  \
+     4  the server could not run, cannot be reached, or a command could not do its work\n  \
+     5  a running server refuses: a token is needed, or may not do this";
+
 /// A SOCKS5 proxy whose books always balance.
 ///
 /// Without a configuration file it serves SOCKS on 127.0.0.1:1080 and its API on
 /// 127.0.0.1:9090, and records sessions in data/sessions.db.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     /// Configuration file (TOML).
     #[arg(short, long, value_name = "FILE", global = true)]
@@ -52,6 +63,27 @@ enum Command {
     /// Ask the access rules.
     #[command(subcommand)]
     Acl(AclCommand),
+    /// Ask a running server whether it is well; exits with 0 (it is) or 1.
+    Status(client::Status),
+    /// Look at sessions of a running server, and end them.
+    Sessions(client::Sessions),
+    /// Ask a running server who used how much.
+    Stats(client::Stats),
+    /// Watch the sessions of a running server, full-screen.
+    #[cfg(feature = "tui")]
+    Top(client::Top),
+    /// Ask a running server what operators should know.
+    Events(client::Events),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: CompletedShell,
+    },
+    /// Write man pages into a folder.
+    Man {
+        /// The folder; made where it is missing.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +133,14 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Db(db)) => crate::db::run(db, config),
         Some(Command::Journal(JournalCommand::Show { dir })) => journal_show(dir, config),
         Some(Command::Acl(AclCommand::Test(test))) => acl_test(test, config),
+        Some(Command::Status(status)) => client::run(status, config),
+        Some(Command::Sessions(sessions)) => client::run(sessions, config),
+        Some(Command::Stats(stats)) => client::run(stats, config),
+        #[cfg(feature = "tui")]
+        Some(Command::Top(top)) => client::run(top, config),
+        Some(Command::Events(events)) => client::run(events, config),
+        Some(Command::Completions { shell }) => manual::completions(shell, Cli::command()),
+        Some(Command::Man { folder }) => manual::man_pages(&folder, Cli::command()),
     }
 }
 

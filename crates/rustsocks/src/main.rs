@@ -1,14 +1,17 @@
 //! The program `rustsocks`: command line, configuration, wiring. It decides nothing else.
 //!
-//! Exit codes: 0 done; 1 `acl test` says block, or a `db` command found a problem; 2 a bad configuration or command line; 3 some
-//! record could not be made durable; 4 the server could
-//! not run, or a `db` command could not do its work.
+//! Exit codes: 0 done; 1 the answer is no (`acl test` says block, nothing is found, a `db` command
+//! found a problem); 2 a bad configuration, command line or filter; 3 some record could not be made
+//! durable; 4 the server could not run or cannot be reached, or a command could not do its work;
+//! 5 a running server refuses.
 
 mod cli;
+mod client;
 mod config;
 #[cfg(feature = "database")]
 mod db;
 mod features;
+mod manual;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod notices;

@@ -1,0 +1,100 @@
+//! `rustsocks status`: whether the server is well, and takes clients.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::client::answers::{Health, Journal, Storage};
+use crate::client::fault::Fault;
+use crate::client::filter::Query;
+use crate::client::http::Http;
+use crate::client::units::{bytes, counted, local, span};
+use crate::client::{Ask, EXIT_CODES, NO, Outcome, Reach, say, say_json, table};
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    reach: Reach,
+    /// The answer of /health as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Ask for Status {
+    fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    async fn ask(self, http: Http) -> Outcome {
+        let json = http.get("/health", Query::default()).await?;
+        let health: Health = http.read(&json)?;
+        if health.version.is_empty() {
+            return Err(http.foreign("its answer is not understood"));
+        }
+        let stopping = match http.get("/ready", Query::default()).await {
+            Ok(_) => false,
+            Err(Fault::Unable { .. }) => true,
+            Err(fault) => return Err(fault),
+        };
+        match self.json {
+            true => say_json(&json)?,
+            false => say(&shown(&health, stopping, http.address()))?,
+        }
+        let well = health.status.as_str() == "ok" && !stopping;
+        Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+    }
+}
+
+fn shown(health: &Health, stopping: bool, at: &dyn std::fmt::Display) -> String {
+    let clients = if stopping { "stopping, takes no clients" } else { "takes clients" };
+    let up = Duration::from_secs(health.uptime_secs);
+    table::pairs(&[
+        ("server", Some(format!("RustSocks {} at {at}", health.version))),
+        ("status", Some(format!("{}, {clients}", health.status))),
+        ("up", Some(span(up))),
+        ("running", Some(counted(health.active_sessions, "session"))),
+        ("storage", Some(storage(&health.storage))),
+        ("journal", Some(journal(&health.journal))),
+    ])
+}
+
+fn storage(storage: &Storage) -> String {
+    let Storage { engine, status, batches, failures, .. } = storage;
+    let mut text = format!("{engine}, {status}: {}", counted(*batches, "write"));
+    if *failures > 0 {
+        text.push_str(&format!(", {}", counted(*failures, "failure")));
+    }
+    if let (Some(since), Some(error)) = (&storage.degraded_since, &storage.last_error) {
+        text.push_str(&format!("; fails since {}: {error}", local(since)));
+    }
+    if let Some(quarantined) = &storage.quarantined {
+        text.push_str(&format!("; a damaged database was moved to {quarantined}"));
+    }
+    text
+}
+
+fn journal(journal: &Journal) -> String {
+    if journal.status.as_str() == "off" {
+        return "off".to_owned();
+    }
+    let mut text = format!(
+        "{}: {} of {}, {} not stored yet, {} lost",
+        journal.status,
+        bytes(journal.bytes),
+        bytes(journal.max_bytes),
+        counted(journal.unsaved, "session"),
+        journal.lost
+    );
+    if let Some(error) = &journal.last_error {
+        text.push_str(&format!("; {error}"));
+    }
+    if let Some(since) = &journal.waiting_since {
+        text.push_str(&format!("; the oldest waits since {}", local(since)));
+    }
+    if journal.replaying {
+        text.push_str("; what former runs left is being saved");
+    }
+    text
+}
