@@ -91,6 +91,8 @@ struct Ring {
     events: VecDeque<Arc<Event>>,
     /// The number of the newest event.
     newest: u64,
+    /// Numbers below this are of a time after which nothing was gathered for a while.
+    unbroken: u64,
     readers: usize,
     left: Option<Instant>,
     gathers: bool,
@@ -138,7 +140,8 @@ impl Hub {
         let known = last.and_then(|last| {
             let (run, number) = last.split_once('.')?;
             let number: u64 = number.parse().ok()?;
-            (run == self.inner.run && number <= ring.newest).then_some(number)
+            let known = (ring.unbroken..=ring.newest).contains(&number);
+            (run == self.inner.run && known).then_some(number)
         });
         let seen = known.unwrap_or(ring.newest);
         // Whoever comes back from another run, or from nowhere, has missed something unknown.
@@ -148,7 +151,10 @@ impl Hub {
             filter,
             seen,
             newest: self.inner.newest.subscribe(),
-            greeting: Some(greeting.unwrap_or_else(|| Bytes::from_static(b": rustsocks\n\n"))),
+            // Its id lets a reader come back that has seen no event yet.
+            greeting: Some(greeting.unwrap_or_else(|| {
+                format!(": rustsocks\nid: {}.{seen}\n\n", self.inner.run).into()
+            })),
         }
     }
 
@@ -189,13 +195,16 @@ impl Hub {
                 ring.events.pop_front();
             }
         }
-        let newest = ring.newest;
         let lonely = ring.readers == 0 && ring.left.is_none_or(|left| left.elapsed() >= LINGER);
         if lonely {
             ring.gathers = false;
+            // Whoever comes back to an older number is told that something may be missing.
+            ring.newest += 1;
+            ring.unbroken = ring.newest;
             ring.events.clear();
             self.inner.table.outbox().watch(false);
         }
+        let newest = ring.newest;
         drop(ring);
         self.inner.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
         !lonely
@@ -321,4 +330,35 @@ pub(crate) async fn stream(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustsocks_sessions::{Clock, Rules};
+
+    use super::*;
+
+    fn hub() -> Hub {
+        let table = Table::new(Clock::system(), "node".into(), Rules::default());
+        Hub::new(table, CancellationToken::new())
+    }
+
+    async fn greeting(hub: &Hub, last: Option<&str>) -> String {
+        let mut reader = hub.reader(Filter::default(), last);
+        String::from_utf8(reader.next().await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_back_after_nothing_was_gathered_is_told_of_a_gap() {
+        let hub = hub();
+        let first = greeting(&hub, None).await;
+        let id = first.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+        let again = greeting(&hub, Some(id)).await;
+        assert_eq!(again, first, "nothing was missed");
+        tokio::time::sleep(LINGER + ROUND * 2).await;
+        let late = greeting(&hub, Some(id)).await;
+        assert!(late.contains("event: gap\ndata: {\"missed\":null}"), "{late}");
+        let other_run = greeting(&hub, Some("1.0")).await;
+        assert!(other_run.contains("event: gap"), "{other_run}");
+    }
 }

@@ -13,8 +13,8 @@ use rustsocks_proto::{Host, HostName, Protocol, Target};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use crate::client;
 use crate::config::Config;
+use crate::console;
 use crate::manual::{self, CompletedShell};
 use crate::output;
 use crate::program;
@@ -64,16 +64,16 @@ enum Command {
     #[command(subcommand)]
     Acl(AclCommand),
     /// Ask a running server whether it is well; exits with 0 (it is) or 1.
-    Status(client::Status),
+    Status(console::Status),
     /// Look at sessions of a running server, and end them.
-    Sessions(client::Sessions),
+    Sessions(console::Sessions),
     /// Ask a running server who used how much.
-    Stats(client::Stats),
+    Stats(console::Stats),
     /// Watch the sessions of a running server, full-screen.
     #[cfg(feature = "tui")]
-    Top(client::Top),
+    Top(console::Top),
     /// Ask a running server what operators should know.
-    Events(client::Events),
+    Events(console::Events),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -133,12 +133,12 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Db(db)) => crate::db::run(db, config),
         Some(Command::Journal(JournalCommand::Show { dir })) => journal_show(dir, config),
         Some(Command::Acl(AclCommand::Test(test))) => acl_test(test, config),
-        Some(Command::Status(status)) => client::run(status, config),
-        Some(Command::Sessions(sessions)) => client::run(sessions, config),
-        Some(Command::Stats(stats)) => client::run(stats, config),
+        Some(Command::Status(status)) => console::run(status, config),
+        Some(Command::Sessions(sessions)) => console::run(sessions, config),
+        Some(Command::Stats(stats)) => console::run(stats, config),
         #[cfg(feature = "tui")]
-        Some(Command::Top(top)) => client::run(top, config),
-        Some(Command::Events(events)) => client::run(events, config),
+        Some(Command::Top(top)) => console::run(top, config),
+        Some(Command::Events(events)) => console::run(events, config),
         Some(Command::Completions { shell }) => manual::completions(shell, Cli::command()),
         Some(Command::Man { folder }) => manual::man_pages(&folder, Cli::command()),
     }

@@ -6,8 +6,8 @@
 //! 5 a running server refuses.
 
 mod cli;
-mod client;
 mod config;
+mod console;
 #[cfg(feature = "database")]
 mod db;
 mod features;

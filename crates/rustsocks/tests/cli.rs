@@ -114,3 +114,66 @@ fn a_closed_pipe_ends_quietly() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+/// Everything that `--help` says of the commands that ask a server.
+#[cfg(feature = "tui")]
+#[test]
+fn the_help_of_the_commands_that_ask_a_server_is_what_is_kept() {
+    let commands = [
+        "status",
+        "sessions",
+        "sessions list",
+        "sessions show",
+        "sessions tail",
+        "sessions kill",
+        "sessions export",
+        "stats",
+        "top",
+        "events",
+        "completions",
+        "man",
+    ];
+    let mut whole = String::new();
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let output = rustsocks(&words, "");
+        assert!(output.status.success(), "{output:?}");
+        whole.push_str(&format!("$ rustsocks {command} --help\n{}\n", text(&output.stdout)));
+    }
+    let file = data().join("help.txt");
+    if std::env::var_os("RUSTSOCKS_KEEP_HELP").is_some() {
+        std::fs::write(&file, &whole).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        whole == kept,
+        "the help has changed; if it should: RUSTSOCKS_KEEP_HELP=1 cargo test -p rustsocks --test \
+         cli, and look at the difference"
+    );
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    for (shell, sign) in
+        [("bash", "complete -F"), ("zsh", "#compdef rustsocks"), ("fish", "complete -c")]
+    {
+        let output = rustsocks(&["completions", shell], "");
+        let script = text(&output.stdout);
+        assert!(output.status.success() && script.contains(sign), "{output:?}");
+        assert!(script.contains("egress-port"), "{shell}");
+        if shell == "bash" {
+            let mut check = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+            check.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+            assert!(check.wait().unwrap().success());
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert!(rustsocks(&["man", pages.to_str().unwrap()], "").status.success());
+    for page in ["rustsocks.1", "rustsocks-sessions-kill.1", "rustsocks-status.1"] {
+        let page = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(page.contains(".TH") && page.contains("Exit codes"), "{page}");
+    }
+    let page = std::fs::read_to_string(pages.join("rustsocks-sessions-kill.1")).unwrap();
+    assert!(page.contains("dry\\-run"), "{page}");
+}

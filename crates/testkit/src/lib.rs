@@ -11,6 +11,7 @@ pub mod database;
 pub mod dns;
 pub mod http;
 pub mod proxy;
+pub mod terminal;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub use database::{DatabaseServer, Kind};
 pub use dns::FakeDns;
 pub use http::Answer;
 pub use proxy::Proxy;
+pub use terminal::Terminal;
 
 /// How long anything may take before a test calls it hung.
 pub const PATIENCE: Duration = Duration::from_secs(30);

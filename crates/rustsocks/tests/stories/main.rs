@@ -7,6 +7,7 @@ mod acl;
 mod api;
 mod auth;
 mod bind;
+mod command_line;
 mod connect;
 #[cfg(feature = "dashboard")]
 mod dashboard;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::client::answers::Gap;
-use crate::client::fault::Fault;
-use crate::client::filter::Query;
-use crate::client::http::{Http, Pieces, Question};
+use crate::console::answers::Gap;
+use crate::console::fault::Fault;
+use crate::console::filter::Query;
+use crate::console::http::{Http, Pieces, Question};
 
 /// What a follower learns.
 #[derive(Debug)]

@@ -22,11 +22,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::client::answers::Session;
-use crate::client::fault::Fault;
-use crate::client::filter::{Filter, Query};
-use crate::client::http::Http;
-use crate::client::{Ask, EXIT_CODES, Outcome, Reach};
+use crate::console::answers::Session;
+use crate::console::fault::Fault;
+use crate::console::filter::{Filter, Query};
+use crate::console::http::Http;
+use crate::console::{Ask, EXIT_CODES, Outcome, Reach};
 use board::Board;
 use feed::Message;
 use screen::{Action, Screen};

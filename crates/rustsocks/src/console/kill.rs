@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::complain;
-use crate::client::answers::{Session, Terminated};
-use crate::client::filter::{Filter, Query, session_id};
-use crate::client::http::Http;
-use crate::client::list::{one, sessions};
-use crate::client::units::counted;
-use crate::client::{EXIT_CODES, Fault, NO, Outcome, say, say_json};
+use crate::console::answers::{Session, Terminated};
+use crate::console::filter::{Filter, Query, session_id};
+use crate::console::http::Http;
+use crate::console::list::{one, sessions};
+use crate::console::units::counted;
+use crate::console::{EXIT_CODES, Fault, NO, Outcome, say, say_json};
 use crate::output;
 
 #[derive(Debug, Args)]

@@ -7,9 +7,9 @@ use clap::Args;
 use hyper::Uri;
 use secrecy::SecretString;
 
-use crate::client::fault::Fault;
-use crate::client::http::Http;
 use crate::config::{ApiConfig, Config};
+use crate::console::fault::Fault;
+use crate::console::http::Http;
 
 /// How a server is reached.
 #[derive(Debug, Args)]
@@ -112,8 +112,9 @@ impl std::str::FromStr for Address {
             return Err(wrong("names no host"));
         }
         let port = match authority.port() {
-            Some(port) => port.as_str().parse().map_err(|_| wrong("has no such port"))?,
-            None => default,
+            Some(port) => port.as_u16(),
+            None if authority.as_str() == authority.host() => default,
+            None => return Err(wrong("has no such port")),
         };
         let base_path = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { host: host.to_owned(), port, base_path })

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::client::answers::Statistics;
-use crate::client::filter::Query;
-use crate::client::http::Http;
-use crate::client::table::{Column, draw};
-use crate::client::units::{bytes, counted, local};
-use crate::client::{Ask, EXIT_CODES, Outcome, Reach, say, say_json, table};
+use crate::console::answers::Statistics;
+use crate::console::filter::Query;
+use crate::console::http::Http;
+use crate::console::table::{Column, draw};
+use crate::console::units::{bytes, counted, local};
+use crate::console::{Ask, EXIT_CODES, Outcome, Reach, say, say_json, table};
 use crate::output;
 
 #[derive(Debug, Args)]

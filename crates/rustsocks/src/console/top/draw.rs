@@ -7,11 +7,11 @@ use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Clear, Paragraph, Row as Cells, Table};
 use tokio::time::Instant;
 
-use crate::client::address::Address;
-use crate::client::show;
-use crate::client::top::board::{Order, Row};
-use crate::client::top::screen::{Mode, Screen, named};
-use crate::client::units::{bytes, counted, rate, span};
+use crate::console::address::Address;
+use crate::console::show;
+use crate::console::top::board::{Order, Row};
+use crate::console::top::screen::{Mode, Screen, named};
+use crate::console::units::{bytes, counted, rate, span};
 
 /// A column of the list.
 struct Column {
@@ -228,9 +228,9 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::client::answers::Session;
-    use crate::client::top::board::Board;
-    use crate::client::top::feed::Message;
+    use crate::console::answers::Session;
+    use crate::console::top::board::Board;
+    use crate::console::top::feed::Message;
 
     fn session(number: u32) -> Session {
         Session {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::client::safe::Text;
+use crate::console::safe::Text;
 
 /// A count of bytes in binary units, two or three digits.
 pub(crate) fn bytes(count: u64) -> String {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::client::answers::{Health, Journal, Storage};
-use crate::client::fault::Fault;
-use crate::client::filter::Query;
-use crate::client::http::Http;
-use crate::client::units::{bytes, counted, local, span};
-use crate::client::{Ask, EXIT_CODES, NO, Outcome, Reach, say, say_json, table};
+use crate::console::answers::{Health, Journal, Storage};
+use crate::console::fault::Fault;
+use crate::console::filter::Query;
+use crate::console::http::Http;
+use crate::console::units::{bytes, counted, local, span};
+use crate::console::{Ask, EXIT_CODES, NO, Outcome, Reach, say, say_json, table};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::client::answers::Session;
-use crate::client::fault::Fault;
-use crate::client::filter::Query;
-use crate::client::follow::{Follower, News, What};
-use crate::client::http::{Http, Question};
+use crate::console::answers::Session;
+use crate::console::fault::Fault;
+use crate::console::filter::Query;
+use crate::console::follow::{Follower, News, What};
+use crate::console::http::{Http, Question};
 
 /// What the screen is told.
 #[derive(Debug)]

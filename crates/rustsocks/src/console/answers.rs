@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::client::safe::Text;
+use crate::console::safe::Text;
 
 /// A session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -182,4 +182,72 @@ pub(crate) struct Event {
 #[serde(default)]
 pub(crate) struct Gap {
     pub(crate) missed: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::value::Error;
+    use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Refuses everything, and keeps the names that a structure asks for.
+    struct Names<'a>(&'a mut Vec<&'static str>);
+
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
+            Err(Error::custom("nothing is read"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _name: &'static str,
+            fields: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Error> {
+            self.0.extend(fields);
+            self.deserialize_any(visitor)
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+            option unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier
+            ignored_any
+        }
+    }
+
+    fn names<T: DeserializeOwned>() -> Vec<&'static str> {
+        let mut names = Vec::new();
+        let refused = T::deserialize(Names(&mut names));
+        assert!(refused.is_err() && !names.is_empty());
+        names
+    }
+
+    #[test]
+    fn every_name_that_is_read_is_one_of_the_api() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi.json");
+        let text = std::fs::read_to_string(path).unwrap();
+        let description: Value = serde_json::from_str(&text).unwrap();
+        for (schema, names) in [
+            ("SessionView", names::<Session>()),
+            ("SessionPage", names::<SessionPage>()),
+            ("Terminated", names::<Terminated>()),
+            ("Problem", names::<Problem>()),
+            ("HealthView", names::<Health>()),
+            ("StorageView", names::<Storage>()),
+            ("JournalView", names::<Journal>()),
+            ("StatsView", names::<Statistics>()),
+            ("TopUser", names::<TopUser>()),
+            ("TopDestination", names::<TopDestination>()),
+            ("EventView", names::<Event>()),
+        ] {
+            let fields = &description["components"]["schemas"][schema]["properties"];
+            for name in names {
+                assert!(fields.get(name).is_some(), "{schema} has no {name}");
+            }
+        }
+    }
 }

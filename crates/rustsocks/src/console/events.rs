@@ -11,11 +11,11 @@ use rustsocks_telemetry::{Category, Severity};
 use serde_json::Value;
 
 use crate::cli::complain;
-use crate::client::answers::Event;
-use crate::client::filter::Query;
-use crate::client::http::Http;
-use crate::client::units::local;
-use crate::client::{Ask, EXIT_CODES, Fault, NO, Outcome, Reach, safe, say, say_json};
+use crate::console::answers::Event;
+use crate::console::filter::Query;
+use crate::console::http::Http;
+use crate::console::units::local;
+use crate::console::{Ask, EXIT_CODES, Fault, NO, Outcome, Reach, safe, say, say_json};
 use crate::output;
 
 #[derive(Debug, Args)]

@@ -8,13 +8,13 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::complain;
-use crate::client::answers::Session;
-use crate::client::filter::Filter;
-use crate::client::follow::{Follower, News, What};
-use crate::client::http::Http;
-use crate::client::list::lasted;
-use crate::client::units::{bytes, counted, local_clock, span};
-use crate::client::{EXIT_CODES, Fault, Outcome, safe};
+use crate::console::answers::Session;
+use crate::console::filter::Filter;
+use crate::console::follow::{Follower, News, What};
+use crate::console::http::Http;
+use crate::console::list::lasted;
+use crate::console::units::{bytes, counted, local_clock, span};
+use crate::console::{EXIT_CODES, Fault, Outcome, safe};
 use crate::output;
 
 #[derive(Debug, Args)]

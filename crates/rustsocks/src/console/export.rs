@@ -8,10 +8,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::client::filter::Filter;
-use crate::client::http::{Http, Pieces, Question};
-use crate::client::safe::{self, Flow};
-use crate::client::{EXIT_CODES, Fault, Outcome};
+use crate::console::filter::Filter;
+use crate::console::http::{Http, Pieces, Question};
+use crate::console::safe::{self, Flow};
+use crate::console::{EXIT_CODES, Fault, Outcome};
 use crate::output;
 
 #[derive(Debug, Args)]

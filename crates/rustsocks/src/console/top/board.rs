@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::answers::Session;
-use crate::client::list::lasted;
-use crate::client::safe::Text;
+use crate::console::answers::Session;
+use crate::console::list::lasted;
+use crate::console::safe::Text;
 
 /// A rate is that of this time.
 const WINDOW: Duration = Duration::from_secs(3);

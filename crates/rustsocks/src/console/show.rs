@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::client::answers::{Session, with_port};
-use crate::client::filter::session_id;
-use crate::client::http::Http;
-use crate::client::list::{lasted, one};
-use crate::client::units::{bytes, counted, local, span};
-use crate::client::{EXIT_CODES, Outcome, say, say_json, table};
+use crate::console::answers::{Session, with_port};
+use crate::console::filter::session_id;
+use crate::console::http::Http;
+use crate::console::list::{lasted, one};
+use crate::console::units::{bytes, counted, local, span};
+use crate::console::{EXIT_CODES, Outcome, say, say_json, table};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::client::answers::{Session, SessionPage};
-use crate::client::filter::{Filter, Query};
-use crate::client::http::Http;
-use crate::client::table::{Column, draw};
-use crate::client::units::{between, bytes, local, span};
-use crate::client::{EXIT_CODES, Fault, NO, Outcome, say, say_json};
+use crate::console::answers::{Session, SessionPage};
+use crate::console::filter::{Filter, Query};
+use crate::console::http::Http;
+use crate::console::table::{Column, draw};
+use crate::console::units::{between, bytes, local, span};
+use crate::console::{EXIT_CODES, Fault, NO, Outcome, say, say_json};
 use crate::output;
 
 #[derive(Debug, Args)]

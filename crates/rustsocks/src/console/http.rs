@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::client::address::Address;
-use crate::client::answers::Problem;
-use crate::client::fault::Fault;
-use crate::client::filter::Query;
-use crate::client::safe::Text;
+use crate::console::address::Address;
+use crate::console::answers::Problem;
+use crate::console::fault::Fault;
+use crate::console::filter::Query;
+use crate::console::safe::Text;
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
