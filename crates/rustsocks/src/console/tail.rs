@@ -92,7 +92,8 @@ impl Tail {
             (_, Some(reason)) => format!("  {reason}, {moved}"),
             (_, None) => format!("  {moved}"),
         };
-        Ok(format!("{at}  {name:7}  {session_id}  {user}  {client} -> {destination}{rest}\n"))
+        // The id last: it is the part that may wrap in a narrow terminal.
+        Ok(format!("{at}  {name:7}  {user}  {client} -> {destination}{rest}  {session_id}\n"))
     }
 
     fn gap(&self, missed: Option<u64>) -> String {

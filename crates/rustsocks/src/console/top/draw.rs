@@ -60,7 +60,7 @@ const COLUMNS: [Column; 9] = [
     Column {
         title: "SENT/S",
         width: Constraint::Length(10),
-        from: 40,
+        from: 46,
         order: None,
         cell: |row| rate(row.sent),
         right: true,
@@ -68,7 +68,7 @@ const COLUMNS: [Column; 9] = [
     Column {
         title: "RECV/S",
         width: Constraint::Length(10),
-        from: 40,
+        from: 34,
         order: Some(Order::Rate),
         cell: |row| rate(row.received),
         right: true,

@@ -4,9 +4,11 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustsocks_testkit::{PATIENCE, eventually};
+use rustsocks_testkit::client::Client;
+use rustsocks_testkit::{PATIENCE, Proxy, eventually};
 
 use super::bridge::Bridge;
 use super::{json, program, proxy, running, session};
@@ -45,6 +47,21 @@ impl Drop for Following {
     }
 }
 
+/// A session of which the tail tells that it opened, as soon as there is one: a tail tells what
+/// happens from when it is connected.
+fn opened(tail: &Following, proxy: &Proxy) -> (Client, String) {
+    eventually("a session that is told", || {
+        let client = session(proxy, 2048);
+        let source = client.source().to_string();
+        while let Ok(line) = tail.said.recv_timeout(Duration::from_secs(2)) {
+            if line.contains("opened") && line.contains(&source) {
+                return Some((client, line));
+            }
+        }
+        None
+    })
+}
+
 fn lines(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
@@ -62,13 +79,7 @@ const MEMORY: &str = "[sessions]\nstorage = \"memory\"\n";
 fn a_tail_tells_sessions_as_they_open_and_end() {
     let proxy = proxy(MEMORY);
     let tail = Following::start(proxy.api(), &["sessions", "tail"]);
-    // The tail is there when it tells of a session.
-    let (client, opened) = eventually("a session that is told", || {
-        let client = session(&proxy, 2048);
-        let told = tail.said.recv_timeout(std::time::Duration::from_secs(1)).ok()?;
-        Some((client, told))
-    });
-    assert!(opened.contains("opened") && opened.contains(&client.source().to_string()), "{opened}");
+    let (client, opened) = opened(&tail, &proxy);
     let id = running(&proxy).into_iter().find(|id| opened.contains(id)).unwrap();
     drop(client);
     let ended = eventually("its end", || {
@@ -85,7 +96,7 @@ fn a_tail_for_programs_is_a_json_object_per_line_with_its_updates() {
     let line = eventually("an event", || {
         let mut client = session(&proxy, 7);
         client.send(&[0; 3]);
-        tail.said.recv_timeout(std::time::Duration::from_secs(1)).ok()
+        tail.said.recv_timeout(Duration::from_secs(1)).ok()
     });
     let event = json(&line);
     assert!(["opened", "updated", "ended"].contains(&event["event"].as_str().unwrap()), "{line}");
@@ -97,12 +108,7 @@ fn a_tail_comes_back_where_it_was_and_says_what_it_cannot_know() {
     let mut proxy = proxy(MEMORY);
     let bridge = Bridge::to(proxy.api());
     let tail = Following::start(bridge.address(), &["sessions", "tail"]);
-    let (client, opened) = eventually("a session that is told", || {
-        let client = session(&proxy, 1);
-        let told = tail.said.recv_timeout(std::time::Duration::from_secs(1)).ok()?;
-        Some((client, told))
-    });
-    assert!(opened.contains("opened"));
+    let (client, _) = opened(&tail, &proxy);
     bridge.cut();
     let lost = tail.complaint();
     assert!(lost.contains("trying again"), "{lost}");
@@ -143,10 +149,7 @@ fn a_tail_ends_when_nobody_reads_it() {
 fn a_tail_ends_with_the_signal_of_the_keyboard() {
     let proxy = proxy(MEMORY);
     let mut tail = Following::start(proxy.api(), &["sessions", "tail"]);
-    eventually("a session that is told", || {
-        let _client = session(&proxy, 1);
-        tail.said.recv_timeout(std::time::Duration::from_secs(1)).ok()
-    });
+    opened(&tail, &proxy);
     kill_process(Pid::from_child(&tail.child), Signal::INT).unwrap();
     let child = &mut tail.child;
     eventually("the tail to end", || child.try_wait().unwrap());
@@ -155,7 +158,7 @@ fn a_tail_ends_with_the_signal_of_the_keyboard() {
 #[test]
 fn events_are_followed_as_they_come() {
     use rustsocks_proto::Command;
-    use rustsocks_testkit::client::{Client, at};
+    use rustsocks_testkit::client::at;
     let proxy = proxy(MEMORY);
     let events = Following::start(proxy.api(), &["events", "--follow", "--json"]);
     let (target, closed) = super::listener();
