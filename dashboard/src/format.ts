@@ -35,8 +35,7 @@ export function things(value: number, one: string, many = `${one}s`): string {
 /** Something per second: `0`, `0.25`, `12.3`, `1,234`. */
 export function perSecond(value: number): string {
   if (value >= 99.95) return count(value);
-  if (value >= 9.995) return value.toFixed(1);
-  return value < 0.005 ? "0" : value.toFixed(2);
+  return String(Number(value.toFixed(value >= 9.995 ? 1 : 2)));
 }
 
 /** A part of a whole: `0 %`, `<1 %`, `37 %`. */

@@ -1,6 +1,6 @@
 // What runs now, who uses how much, and whether all is well.
 import { events, type Health, health, type Stats, stats } from "../api/server";
-import { ago, byteRate, bytes, count, perSecond, splitEndpoint, things } from "../format";
+import { ago, byteRate, bytes, count, duration, perSecond, splitEndpoint, things } from "../format";
 import { live } from "../live";
 import { Chart } from "../parts/Chart";
 import { EventList } from "../parts/Events";
@@ -73,6 +73,7 @@ function Charts() {
         title="Bytes per second"
         times={times}
         write={byteRate}
+        unit="bytes"
         lines={[
           { label: "sent", colour: "--sent", values: sent },
           { label: "received", colour: "--received", values: received },
@@ -82,12 +83,14 @@ function Charts() {
         title="Active sessions"
         times={times}
         write={count}
+        unit="count"
         lines={[{ label: "active", colour: "--accent", values: active }]}
       />
       <Chart
         title="Sessions per second"
         times={times}
         write={perSecond}
+        unit="count"
         lines={[{ label: "opened", colour: "--accent", values: opened }]}
       />
     </div>
@@ -202,7 +205,7 @@ export function Ledger({ health }: { health: Health }) {
           <dt>Waiting for the store</dt>
           <dd>
             {things(journal.queued, "session")}
-            {waits !== null && waits > 2_000 && `, the oldest since ${ago(waits)}`}
+            {waits !== null && waits > 2_000 && `, the oldest for ${duration(waits)}`}
           </dd>
         </div>
         <div>

@@ -245,7 +245,10 @@ function RuleLists({ data }: { data: RulesView }) {
   return (
     <>
       <p class="summary">
-        Where no rule matches: <b>{data.default_policy ?? "–"}</b>. Generation {data.generation}.
+        <span>
+          Where no rule matches: <b>{data.default_policy ?? "–"}</b>. Changed{" "}
+          {things(data.generation, "time")} since the start.
+        </span>
       </p>
       {lists.length === 0 && <Empty title="There are no rules but the default policy" />}
       {lists.map((list) => (

@@ -8,6 +8,7 @@ import { live, type Row } from "../live";
 import { say } from "../parts/Announcer";
 import { clearPageKeys, pageKeys } from "../parts/keys";
 import { Empty, Skeleton, Trouble } from "../parts/State";
+import { isNarrow } from "../parts/theme";
 import { hashOf, route, setParams } from "../routes";
 import { ColumnForm } from "./sessions/ColumnForm";
 import { type Mode, readColumns } from "./sessions/columns";
@@ -53,8 +54,9 @@ function Running({ params }: { params: URLSearchParams }) {
     say(frozen === null ? "The view is paused." : "The view is live.");
   };
   const now = frozen?.now ?? live.now();
-  const flow = useMemo(() => rows.reduce((sum, row) => sum + rate(row, now), 0), [rows, now]);
-  const running = rows.filter((row) => row.endedAt === 0);
+  // With the rows, not with each moment: summing a hundred thousand takes a while.
+  const { running, flow } = useMemo(() => sum(rows, now), [rows]);
+  const runningRows = (): Row[] => rows.filter((row) => row.endedAt === 0);
   const sessions = (): readonly Row[] => rows;
   const byServer = serverKnows(filter);
   return (
@@ -64,11 +66,12 @@ function Running({ params }: { params: URLSearchParams }) {
       filter={filter}
       sort={sort}
       rows={rows}
+      summed={runningRows}
       now={now}
       pause={{ paused: frozen !== null, toggle }}
       summary={
         <>
-          <b>{count(running.length)}</b> of {things(frozen?.rows.length ?? live.running, "running session")}
+          <b>{count(running)}</b> of {things(frozen?.rows.length ?? live.running, "running session")}
           {flow > 0 && <span class="quiet"> · {byteRate(flow)}</span>}
           {frozen !== null && <Meanwhile frozen={frozen} />}
         </>
@@ -79,7 +82,7 @@ function Running({ params }: { params: URLSearchParams }) {
       wish={() =>
         byServer
           ? { kind: "filter", filter }
-          : { kind: "listed", sessions: running.map((row) => row.session) }
+          : { kind: "listed", sessions: runningRows().map((row) => row.session) }
       }
       state={
         rows.length > 0 ? null : !live.complete.value ? (
@@ -100,6 +103,18 @@ function Running({ params }: { params: URLSearchParams }) {
       }
     />
   );
+}
+
+/** How many of the rows still run, and how many bytes per second they move. */
+function sum(rows: readonly Row[], now: number): { running: number; flow: number } {
+  let running = 0;
+  let flow = 0;
+  for (const row of rows) {
+    if (row.endedAt !== 0) continue;
+    running += 1;
+    flow += rate(row, now);
+  }
+  return { running, flow };
 }
 
 /** What happened while the view was paused. */
@@ -204,6 +219,8 @@ interface PageProps {
   filter: Filter;
   sort: Sort;
   rows: Row[];
+  /** The rows that groups are made of, where these are others. */
+  summed?: () => Row[];
   now: number;
   pause: { paused: boolean; toggle: () => void } | null;
   summary: preact.ComponentChildren;
@@ -220,7 +237,8 @@ function Page(props: PageProps) {
   const columns = readColumns(params.get("cols"), mode);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const groups = useMemo(
-    () => (grouping === null ? null : lines(group(rows, grouping, sort, props.now), open)),
+    () =>
+      grouping === null ? null : lines(group(props.summed?.() ?? rows, grouping, sort, props.now), open),
     [rows, grouping, sort.key, sort.down, open],
   );
   const drawer = params.get("session");
@@ -228,7 +246,6 @@ function Page(props: PageProps) {
   return (
     <div class={drawer === null ? "sessions" : "sessions with-drawer"}>
       <Toolbar {...props} grouping={grouping} />
-      <p class="summary">{props.summary}</p>
       {props.state ?? (
         <Table
           label={mode === "running" ? "Running sessions" : "Ended sessions"}
@@ -363,9 +380,33 @@ function Toolbar(props: PageProps & { grouping: Grouping | null }) {
             ))}
           </select>
         </label>
-        <button type="button" onClick={() => setDialog("columns")}>
-          Columns
-        </button>
+        {!isNarrow.value && (
+          <button type="button" onClick={() => setDialog("columns")}>
+            Columns
+          </button>
+        )}
+      </div>
+      <div class="chips">
+        <Conditions filter={filter} clear={(name) => setParams({ [name]: null })} />
+        {CHIPS.filter((chip) => chip.mode === mode || chip.mode === "ended")
+          .filter((chip) => mode === "ended" || chip.set.status !== undefined || chip.mode === "running")
+          .filter((chip) => Object.keys(chip.set).every((name) => !params.has(name)))
+          .map((chip) => (
+            <a
+              key={chip.label}
+              class="chip"
+              href={hashOf("sessions", [
+                ...without(params, "show", ...(chip.mode === mode ? [] : ["sort", "cols"])),
+                ...(chip.mode === "ended" ? [["show", "ended"] satisfies [string, string]] : []),
+                ...Object.entries(chip.set),
+              ])}
+            >
+              {chip.label}
+            </a>
+          ))}
+      </div>
+      <div class="summary">
+        <span>{props.summary}</span>
         <span class="spring" />
         {pause !== null && (
           <button type="button" onClick={pause.toggle} class={pause.paused ? "primary" : ""}>
@@ -388,25 +429,6 @@ function Toolbar(props: PageProps & { grouping: Grouping | null }) {
             End shown…
           </button>
         )}
-      </div>
-      <div class="chips">
-        <Conditions filter={filter} clear={(name) => setParams({ [name]: null })} />
-        {CHIPS.filter((chip) => chip.mode === mode || chip.mode === "ended")
-          .filter((chip) => mode === "ended" || chip.set.status !== undefined || chip.mode === "running")
-          .filter((chip) => Object.keys(chip.set).every((name) => !params.has(name)))
-          .map((chip) => (
-            <a
-              key={chip.label}
-              class="chip"
-              href={hashOf("sessions", [
-                ...without(params, "show", ...(chip.mode === mode ? [] : ["sort", "cols"])),
-                ...(chip.mode === "ended" ? [["show", "ended"] satisfies [string, string]] : []),
-                ...Object.entries(chip.set),
-              ])}
-            >
-              {chip.label}
-            </a>
-          ))}
       </div>
       {dialog === "filters" && (
         <FilterForm

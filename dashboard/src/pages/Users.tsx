@@ -116,6 +116,7 @@ function Buckets({ data }: { data: Usage }) {
         title={`Bytes by ${data.bucket}`}
         times={times}
         write={bytes}
+        unit="bytes"
         height={180}
         lines={[
           { label: "sent", colour: "--sent", values: sent },

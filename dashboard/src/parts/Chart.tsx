@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { clock, moment } from "../format";
+import { clock, day, moment } from "../format";
 import { isDark } from "./theme";
 
 export interface Line {
@@ -18,16 +18,57 @@ export interface ChartProps {
   times: readonly number[];
   lines: readonly Line[];
   write: (value: number) => string;
+  /** The unit decides where the axis has its lines: powers of two, or whole numbers. */
+  unit: "bytes" | "count";
   /** Bars for sums over a bucket, lines for rates. */
   form?: "line" | "bars";
   height?: number;
 }
 
+/** Steps between the lines of an axis. */
+const STEPS = {
+  bytes: [1, 2 ** 10, 2 ** 20, 2 ** 30, 2 ** 40, 2 ** 50].flatMap((unit) =>
+    [1, 2, 5, 10, 20, 50, 100, 200, 500].map((step) => step * unit),
+  ),
+  count: [
+    0.1,
+    0.2,
+    0.5,
+    ...[1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((unit) => [1, 2, 5].map((step) => step * unit)),
+  ],
+};
+/** The least top of an axis. */
+const LEAST = { bytes: 1024, count: 4 };
+
 function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function options(props: ChartProps, width: number, read: (index: number | null) => void): uPlot.Options {
+/** The least span of time that a line chart shows, seconds. */
+const LEAST_SPAN = 300;
+
+/** From when to when the chart shows. */
+function span({ times, form }: ChartProps): [number, number] {
+  const first = times[0] ?? Date.now() / 1000;
+  const last = times.at(-1) ?? first;
+  if (form !== "bars") return [Math.min(first, last - LEAST_SPAN), last];
+  // A bar stands on the time that follows its beginning.
+  const step = times.length > 1 ? (times[1] ?? 0) - first : 3_600;
+  return [first, last + step];
+}
+
+/** Local times for the axis; dates where it shows days. */
+function timeLabels(splits: readonly number[]): string[] {
+  const days = (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * 86_400;
+  return splits.map((at) => (days ? day(at * 1000).slice(5) : clock(at * 1000).slice(0, 5)));
+}
+
+function options(
+  props: ChartProps,
+  latest: () => ChartProps,
+  width: number,
+  read: (index: number | null) => void,
+): uPlot.Options {
   const axis = {
     stroke: colour("--muted"),
     grid: { stroke: colour("--line"), width: 1 },
@@ -39,40 +80,56 @@ function options(props: ChartProps, width: number, read: (index: number | null) 
     width,
     height: props.height ?? 150,
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     cursor: { y: false, points: { size: 6 } },
-    scales: { y: { range: (_chart, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    scales: {
+      x: { range: () => span(latest()) },
+      y: { range: (_chart, _min, max) => [0, Math.max(LEAST[props.unit], (max ?? 0) * 1.1)] },
+    },
     axes: [
-      { ...axis, font: "11px system-ui", size: 26 },
+      { ...axis, font: "11px system-ui", size: 26, values: (_chart, splits) => timeLabels(splits) },
       {
         ...axis,
         font: "11px system-ui",
-        size: 72,
+        size: (_chart, values) => 16 + 6.3 * Math.max(4, ...(values ?? []).map((value) => value.length)),
+        incrs: STEPS[props.unit],
         values: (_chart, splits) => splits.map((value) => (value === null ? "" : props.write(value))),
       },
     ],
     series: [
       {},
-      ...props.lines.map((line) => ({
+      ...(bars === null ? props.lines : [...props.lines].reverse()).map((line) => ({
         label: line.label,
         stroke: colour(line.colour),
         width: 1.5,
         points: { show: false },
-        ...(bars === null ? {} : { paths: bars, fill: `${colour(line.colour)}88` }),
+        ...(bars === null ? {} : { paths: bars, fill: colour(line.colour), width: 0 }),
       })),
     ],
     hooks: { setCursor: [(chart) => read(chart.cursor.idx ?? null)] },
   };
 }
 
+/** Bars stand on each other, so each is as high as itself and those below; the highest is drawn first. */
 function data(props: ChartProps): uPlot.AlignedData {
-  return [[...props.times], ...props.lines.map((line) => [...line.values])];
+  const times = [...props.times];
+  if (props.form !== "bars") return [times, ...props.lines.map((line) => [...line.values])];
+  const sums = times.map(() => 0);
+  const stacked = props.lines.map((line) =>
+    times.map((_, at) => {
+      sums[at] = (sums[at] ?? 0) + (line.values[at] ?? 0);
+      return sums[at] ?? 0;
+    }),
+  );
+  return [times, ...stacked.reverse()];
 }
 
 export function Chart(props: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
   const [index, setIndex] = useState<number | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
   const dark = isDark.value;
   const shape = props.lines.map((line) => line.label).join();
 
@@ -80,7 +137,11 @@ export function Chart(props: ChartProps) {
   useEffect(() => {
     const element = place.current;
     if (element === null) return;
-    const drawn = new uPlot(options(props, element.clientWidth, setIndex), data(props), element);
+    const drawn = new uPlot(
+      options(props, () => latest.current, element.clientWidth, setIndex),
+      data(props),
+      element,
+    );
     chart.current = drawn;
     const watch = new ResizeObserver(() => {
       if (element.clientWidth !== drawn.width) {
@@ -114,13 +175,9 @@ export function Chart(props: ChartProps) {
             <span class="quiet">{line.label}</span> <b>{reading(line)}</b>
           </span>
         ))}
-        <span class="quiet chart-time">
-          {index !== null && time !== undefined
-            ? moment(time * 1000, Date.now())
-            : time !== undefined
-              ? clock(time * 1000)
-              : ""}
-        </span>
+        {index !== null && time !== undefined && (
+          <span class="quiet chart-time">{moment(time * 1000, Date.now())}</span>
+        )}
       </figcaption>
       <div
         ref={place}

@@ -23,14 +23,14 @@ function copyBySelection(text: string): boolean {
   return done;
 }
 
-export function Copy({ text, what }: { text: string; what: string }) {
+export function Copy({ text, what, label = "Copy" }: { text: string; what: string; label?: string }) {
   const [done, setDone] = useState<"no" | "yes" | "failed">("no");
-  const words = done === "yes" ? "Copied" : done === "failed" ? "Not copied" : "Copy";
+  const words = done === "yes" ? "Copied" : done === "failed" ? "Not copied" : label;
   return (
     <button
       type="button"
       class="small"
-      aria-label={`Copy ${what}`}
+      aria-label={done === "no" ? `Copy ${what}` : words}
       onClick={async () => {
         const worked = await copy(text);
         setDone(worked ? "yes" : "failed");

@@ -32,20 +32,20 @@ export function EventList({ events }: { events: readonly Event[] }) {
           key={`${event.first_timestamp} ${event.category} ${event.message}`}
           class={readSeverity(event.severity) ?? "info"}
         >
-          <span class="event-time">
-            <Time at={event.timestamp} />
-          </span>
+          <Time at={event.timestamp} />
           <span class={`severity ${event.severity}`}>{event.severity}</span>
-          <span class="quiet">{categoryText(event.category)}</span>
           <span class="event-message">
             <bdi>{visible(event.message)}</bdi>
             {event.count > 1 && (
-              <span class="badge" title="since the first time">
+              <span class="badge" title="times, since the first">
                 ×{count(event.count)}
               </span>
             )}
+          </span>
+          <span class="event-particulars">
+            <span class="quiet">{categoryText(event.category)}</span>
             {particulars(event.details).map(([name, value]) => (
-              <span key={name} class="particular">
+              <span key={name}>
                 <span class="quiet">{name}</span> <bdi>{visible(value)}</bdi>
               </span>
             ))}

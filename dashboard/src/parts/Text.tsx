@@ -52,7 +52,7 @@ export function State({ session }: { session: Session }) {
       {status === "failed" || status === "rejected_by_acl" ? (
         <span class="quiet-text">{statusText(session.status)}: </span>
       ) : null}
-      {words}
+      <span class="words">{words}</span>
     </span>
   );
 }

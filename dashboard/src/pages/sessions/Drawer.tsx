@@ -84,7 +84,7 @@ function Details({ session, row }: { session: Session; row: Row | null }) {
         >
           <Name text={dest} />
         </Fact>
-        {session.dest_host != null && (
+        {session.dest_host != null && session.dest_ip !== session.dest_host && (
           <Fact name="Connected to">
             <Name text={endpoint(session.dest_ip, session.dest_port)} />
           </Fact>
@@ -145,8 +145,8 @@ function Details({ session, row }: { session: Session; row: Row | null }) {
         </Fact>
       </dl>
       <p class="drawer-foot">
-        <Copy text={JSON.stringify(session, null, 2)} what="as JSON" />
-        <Copy text={location.href} what="link" />
+        <Copy text={JSON.stringify(session, null, 2)} what="as JSON" label="Copy as JSON" />
+        <Copy text={location.href} what="link" label="Copy link" />
       </p>
       {ending && <EndDialog wish={{ kind: "one", session }} close={() => setEnding(false)} />}
     </div>

@@ -12,6 +12,9 @@ import type { Sort, SortKey } from "./order";
 
 const LINE_HEIGHT = 32;
 const CARD_HEIGHT = 60;
+/** As in the style sheet, pixels. */
+const GAP = 12;
+const PADDING = 16;
 
 export interface TableProps {
   label: string;
@@ -120,7 +123,7 @@ export function Table(props: TableProps) {
 
   const shapes = props.columns.map(shapeOf);
   const grid = narrow ? "1fr" : shapes.map((shape) => shape.width).join(" ");
-  const least = narrow ? 0 : shapes.reduce((sum, shape) => sum + shape.least + 12, 0);
+  const least = narrow ? 0 : shapes.reduce((sum, shape) => sum + shape.least + GAP, 2 * PADDING);
   const focusable = Math.min(current, Math.max(0, lines.length - 1));
   const anyInView = items.some((item) => item.index === focusable);
 
@@ -221,34 +224,31 @@ function Head({
     >
       <button type="button" class="bare" onClick={() => props.onSort(key)}>
         {shape.label}
-        <span class="arrow" aria-hidden="true">
-          {sorted ? (sort?.down ? "↓" : "↑") : ""}
-        </span>
+        {sorted && <span aria-hidden="true">{sort?.down ? "↓" : "↑"}</span>}
       </button>
     </div>
   );
 }
 
-/** A group's cells: its name first, sums where their column is. */
+/** A group's cells: its name over the columns that have no sums, then the sums where their column is. */
 function GroupCells({ group, open, columns }: { group: Group; open: boolean; columns: readonly Column[] }) {
+  const first = columns.findIndex((column) => groupSum(column, group) !== "");
+  const span = Math.max(1, first);
   return (
     <>
-      {columns.map((column, index) =>
-        index === 0 ? (
-          <div role="cell" key={column} class="group-name">
-            <span class="arrow" aria-hidden="true">
-              {open ? "▾" : "▸"}
-            </span>
-            <Name text={group.key} />
-            <span class="quiet group-count">{things(group.rows.length, "session")}</span>
-            {columns.length === 1 && <span class="quiet">{bytes(group.sent + group.received)}</span>}
-          </div>
-        ) : (
-          <div role="cell" key={column} class={shapeOf(column).right ? "right" : ""}>
-            {groupSum(column, group)}
-          </div>
-        ),
-      )}
+      <div role="cell" class="group-name" aria-colspan={span} style={{ gridColumn: `span ${span}` }}>
+        <span class="arrow" aria-hidden="true">
+          {open ? "▾" : "▸"}
+        </span>
+        <Name text={group.key} />
+        <span class="quiet group-count">{things(group.rows.length, "session")}</span>
+        {columns.length === 1 && <span class="quiet group-count">{bytes(group.sent + group.received)}</span>}
+      </div>
+      {columns.slice(span).map((column) => (
+        <div role="cell" key={column} class={shapeOf(column).right ? "right" : ""}>
+          {groupSum(column, group)}
+        </div>
+      ))}
     </>
   );
 }

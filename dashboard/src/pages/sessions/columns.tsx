@@ -83,27 +83,27 @@ export interface ColumnShape {
 export function shapeOf(column: Column): ColumnShape {
   switch (column) {
     case "user":
-      return { label: "User", width: "minmax(96px, 1.2fr)", least: 96, sort: "user" };
+      return { label: "User", width: "minmax(90px, 1.2fr)", least: 90, sort: "user" };
     case "dest":
-      return { label: "Destination", width: "minmax(180px, 2.4fr)", least: 180, sort: "dest" };
+      return { label: "Destination", width: "minmax(168px, 2.4fr)", least: 168, sort: "dest" };
     case "source":
-      return { label: "Source", width: "minmax(130px, 1.2fr)", least: 130, sort: "source" };
+      return { label: "Source", width: "minmax(124px, 1.1fr)", least: 124, sort: "source" };
     case "status":
-      return { label: "State", width: "minmax(140px, 1.2fr)", least: 140, sort: "status" };
+      return { label: "State", width: "minmax(146px, 1.3fr)", least: 146, sort: "status" };
     case "start_time":
-      return { label: "Started", width: "minmax(88px, 0.9fr)", least: 88, sort: "start_time" };
+      return { label: "Started", width: "minmax(72px, 0.9fr)", least: 72, sort: "start_time" };
     case "end_time":
-      return { label: "Ended", width: "minmax(88px, 0.9fr)", least: 88, sort: "end_time" };
+      return { label: "Ended", width: "minmax(72px, 0.9fr)", least: 72, sort: "end_time" };
     case "duration":
-      return { label: "Duration", width: "84px", least: 84, right: true, sort: "duration" };
+      return { label: "Duration", width: "72px", least: 72, right: true, sort: "duration" };
     case "bytes_sent":
-      return { label: "Sent", width: "88px", least: 88, right: true, sort: "bytes_sent" };
+      return { label: "Sent", width: "74px", least: 74, right: true, sort: "bytes_sent" };
     case "bytes_received":
-      return { label: "Received", width: "92px", least: 92, right: true, sort: "bytes_received" };
+      return { label: "Received", width: "78px", least: 78, right: true, sort: "bytes_received" };
     case "bytes":
-      return { label: "Bytes", width: "88px", least: 88, right: true, sort: "bytes" };
+      return { label: "Bytes", width: "74px", least: 74, right: true, sort: "bytes" };
     case "rate":
-      return { label: "Rate", width: "96px", least: 96, right: true, sort: "rate" };
+      return { label: "Rate", width: "86px", least: 86, right: true, sort: "rate" };
     case "packets":
       return { label: "Packets", width: "112px", least: 112, right: true };
     case "protocol":
@@ -111,7 +111,7 @@ export function shapeOf(column: Column): ColumnShape {
     case "command":
       return { label: "Command", width: "112px", least: 112 };
     case "rule":
-      return { label: "Rule", width: "minmax(110px, 1fr)", least: 110, sort: "rule" };
+      return { label: "Rule", width: "minmax(100px, 1fr)", least: 100, sort: "rule" };
     case "connect":
       return { label: "Connect", width: "84px", least: 84, right: true };
     case "egress":

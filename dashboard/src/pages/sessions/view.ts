@@ -25,16 +25,19 @@ export class RowView {
 
   /** Takes in what came and went, and sorts; null keeps the order in which rows were given. */
   arrange(sort: Sort | null, now: number): void {
-    if (this.#live) this.#ordered = this.#ordered.filter((row) => row.place >= 0);
     // What came last is first where the newest are wanted first.
-    const fresh = this.#live ? this.#fresh.filter((row) => row.place >= 0) : this.#fresh;
-    this.#fresh = [];
     const newestFirst = sort?.key === "start_time" && sort.down;
-    this.#ordered = newestFirst ? [...fresh.reverse(), ...this.#ordered] : [...this.#ordered, ...fresh];
+    const fresh = newestFirst ? this.#fresh.reverse() : this.#fresh;
+    this.#fresh = [];
+    const kept: Row[] = [];
+    for (const part of newestFirst ? [fresh, this.#ordered] : [this.#ordered, fresh]) {
+      for (const row of part) if (!this.#live || row.place >= 0) kept.push(row);
+    }
+    this.#ordered = kept;
     this.#sort = sort;
     if (sort === null) return;
     const compare = comparison(sort.key, now);
-    this.#ordered.sort(sort.down ? (left, right) => compare(right, left) : compare);
+    kept.sort(sort.down ? (left, right) => compare(right, left) : compare);
   }
 
   /** Whether the rows are in this order. */
