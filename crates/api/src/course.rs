@@ -79,7 +79,8 @@ impl From<Rates> for PointView {
 
 /// Sessions and traffic over time, for charts.
 #[utoipa::path(
-    get, path = "/api/metrics/history", tag = "telemetry", params(CourseParams),
+    get, path = "/api/metrics/history", tag = "telemetry", operation_id = "metrics_history",
+    params(CourseParams),
     responses(
         (status = 200, description = "The metrics history", body = CourseView),
         (status = 400, description = "A parameter is wrong", body = Problem),

@@ -97,7 +97,7 @@ pub(crate) struct PoolDestination {
 
 /// The warm spare connections that wait for sessions.
 #[utoipa::path(
-    get, path = "/api/pool/stats", tag = "system",
+    get, path = "/api/pool/stats", tag = "system", operation_id = "pool_stats",
     responses((status = 200, description = "The spare connections", body = PoolView))
 )]
 pub(crate) async fn stats(State(api): State<Api>) -> Json<PoolView> {

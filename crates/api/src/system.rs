@@ -92,7 +92,7 @@ pub(crate) struct ConfigView {
     version: &'static str,
     /// Section to key to value, defaults included; keys that are not set and have no default are
     /// left out, and secrets are `"***"`.
-    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
+    #[schema(value_type = BTreeMap<String, Object>)]
     settings: Arc<SettingsBySection>,
 }
 
