@@ -14,7 +14,7 @@ export type RuleQuestion = Schemas["TestBody"];
 export type Reload = Schemas["ReloadView"];
 export type Event = Schemas["EventView"];
 export type Health = Schemas["HealthView"];
-export type MetricsHistory = Schemas["MetricsHistory"];
+export type MetricsHistory = Schemas["CourseView"];
 export type Pool = Schemas["PoolView"];
 export type Resources = Schemas["ResourcesView"];
 export type Config = Schemas["ConfigView"];
@@ -50,7 +50,7 @@ export function reloadRules(): Promise<Outcome<Reload>> {
 }
 
 export function events(
-  query: { minutes?: number; limit?: number; severity?: string; category?: string },
+  query: { minutes?: number; limit?: number },
   signal: AbortSignal,
 ): Promise<Outcome<Event[]>> {
   return outcome(api.GET("/api/telemetry/events", { params: { query }, signal }));

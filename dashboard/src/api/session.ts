@@ -3,8 +3,15 @@ import type { components } from "./schema";
 
 export type Session = components["schemas"]["SessionView"];
 
-export const STATUSES = ["active", "closed", "failed", "rejected_by_acl"] as const;
-export type Status = (typeof STATUSES)[number];
+export type Status = Session["status"];
+export type Reason = NonNullable<Session["close_reason"]>;
+
+export const STATUSES = [
+  "active",
+  "closed",
+  "failed",
+  "rejected_by_acl",
+] as const satisfies readonly Status[];
 
 /** The status, where this dashboard knows it. */
 export function readStatus(text: string): Status | null {
@@ -34,8 +41,7 @@ export const REASONS = [
   "auth_failed",
   "protocol_error",
   "rejected_by_acl",
-] as const;
-export type Reason = (typeof REASONS)[number];
+] as const satisfies readonly Reason[];
 
 /** The reason, where this dashboard knows it. */
 export function readReason(text: string): Reason | null {
@@ -143,7 +149,7 @@ export function isSession(value: unknown): value is Session {
     number(value, "bytes_received") &&
     number(value, "packets_sent") &&
     number(value, "packets_received") &&
-    text(value, "status") &&
+    status(value) &&
     text(value, "node_id") &&
     text(value, "updated_at")
   );
@@ -151,6 +157,11 @@ export function isSession(value: unknown): value is Session {
 
 function text(value: object, name: string): boolean {
   return typeof Reflect.get(value, name) === "string";
+}
+
+function status(value: object): boolean {
+  const found: unknown = Reflect.get(value, "status");
+  return STATUSES.some((known) => known === found);
 }
 
 function number(value: object, name: string): boolean {

@@ -81,7 +81,12 @@ function questionIn(params: URLSearchParams): RuleQuestion | null {
   const port = Number(params.get("port") ?? Number.NaN);
   if (dest === null || dest === "" || !Number.isInteger(port)) return null;
   const user = params.get("user");
-  return { dest, port, protocol: params.get("protocol") ?? "tcp", ...(user === null ? {} : { user }) };
+  return {
+    dest,
+    port,
+    protocol: params.get("protocol") === "udp" ? "udp" : "tcp",
+    ...(user === null ? {} : { user }),
+  };
 }
 
 function TestForm() {

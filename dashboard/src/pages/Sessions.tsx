@@ -131,11 +131,12 @@ function Meanwhile({ frozen }: { frozen: Frozen }) {
 function History({ params }: { params: URLSearchParams }) {
   const filter = useFilter(params, "ended");
   const wanted = parseSort(params.get("sort"));
-  const sort = wanted !== null && isServerKey(wanted.key) ? wanted : NEWEST.ended;
+  const key = wanted !== null && isServerKey(wanted.key) ? wanted.key : "end_time";
+  const sort: Sort = wanted !== null && wanted.key === key ? wanted : NEWEST.ended;
   const grouping = readGrouping(params.get("group"));
   const query: Query = {
     ...toQuery(filter),
-    ...(sortText(sort) === "-end_time" ? {} : { sort_by: sort.key, sort_dir: sort.down ? "desc" : "asc" }),
+    ...(sortText(sort) === "-end_time" ? {} : { sort_by: key, sort_dir: sort.down ? "desc" : "asc" }),
   };
   const through = filter.text.trim() !== "" || grouping !== null;
   const ended = useEnded(query, through);

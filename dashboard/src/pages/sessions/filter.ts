@@ -1,5 +1,6 @@
 // What the sessions page looks for: read from the URL, written to it, asked of the server, and applied
 // to rows here.
+import { readReason, readStatus } from "../../api/session";
 import type { Query } from "../../api/sessions";
 import type { Row } from "../../live";
 import { lasted } from "../../parts/lasted";
@@ -77,9 +78,20 @@ export function readFilter(params: URLSearchParams): Filter {
   const conditions: Filter["conditions"] = {};
   for (const name of CONDITIONS) {
     const value = params.get(name);
-    if (value !== null && value !== "") conditions[name] = value;
+    if (value !== null && value !== "" && isWord(name, value)) conditions[name] = value;
   }
   return { text: params.get("q") ?? "", conditions };
+}
+
+/** Whether the server could take the value: some conditions have a closed vocabulary. */
+function isWord(name: Condition, value: string): boolean {
+  if (name === "status") return readStatus(value) !== null;
+  if (name === "close_reason") return readReason(value) !== null;
+  return name !== "protocol" || readProtocol(value) !== null;
+}
+
+function readProtocol(text: string | undefined): "tcp" | "udp" | null {
+  return text === "tcp" || text === "udp" ? text : null;
 }
 
 export function writeFilter(filter: Filter): Record<string, string> {
@@ -103,9 +115,12 @@ export function toQuery({ conditions }: Filter): Query {
   if (conditions.user !== undefined) query.user = conditions.user;
   if (conditions.dest !== undefined) query.dest = conditions.dest;
   if (conditions.source_ip !== undefined) query.source_ip = conditions.source_ip;
-  if (conditions.status !== undefined) query.status = conditions.status;
-  if (conditions.close_reason !== undefined) query.close_reason = conditions.close_reason;
-  if (conditions.protocol !== undefined) query.protocol = conditions.protocol;
+  const status = readStatus(conditions.status ?? "");
+  if (status !== null) query.status = status;
+  const reason = readReason(conditions.close_reason ?? "");
+  if (reason !== null) query.close_reason = reason;
+  const protocol = readProtocol(conditions.protocol);
+  if (protocol !== null) query.protocol = protocol;
   if (conditions.start_after !== undefined) query.start_after = conditions.start_after;
   if (conditions.start_before !== undefined) query.start_before = conditions.start_before;
   if (conditions.at !== undefined) query.at = conditions.at;
