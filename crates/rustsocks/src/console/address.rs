@@ -17,7 +17,7 @@ use crate::console::http::Http;
 pub(crate) struct Reach {
     /// Where the API is, such as http://127.0.0.1:9090 or gateway:9090/rustsocks; else that of
     /// the configuration file (--config), else http://127.0.0.1:9090.
-    #[arg(long, value_name = "URL", env = "RUSTSOCKS_API", global = true)]
+    #[arg(long, value_name = "URL", env = "RUSTSOCKS_API", hide_env_values = true, global = true)]
     api: Option<String>,
     /// The API token; better in the environment, where other users of the machine do not see it.
     #[arg(

@@ -21,8 +21,6 @@ use crate::output;
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Events {
-    #[command(flatten)]
-    reach: Reach,
     /// Look back this many minutes; as far as there are events where left out.
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<u64>,
@@ -42,6 +40,8 @@ pub(crate) struct Events {
     /// last.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 fn severities() -> PossibleValuesParser {

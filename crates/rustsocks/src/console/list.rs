@@ -161,11 +161,21 @@ const COLUMNS: [Column; 9] = [
 /// A table of sessions for people.
 pub(crate) fn sessions(sessions: &[Session], width: Option<u16>) -> String {
     let any_ended = sessions.iter().any(|session| !session.is_running());
+    let many_nodes = sessions.windows(2).any(|two| matches!(two, [a, b] if a.node_id != b.node_id));
     let mut columns = COLUMNS.to_vec();
+    let mut rows: Vec<Vec<String>> = sessions.iter().map(row).collect();
+    let mut add = |column, cell: fn(&Session) -> String| {
+        columns.push(column);
+        for (row, session) in rows.iter_mut().zip(sessions) {
+            row.push(cell(session));
+        }
+    };
     if any_ended {
-        columns.push(Column::left("ENDED BY"));
+        add(Column::left("ENDED BY"), ended_by);
     }
-    let rows: Vec<Vec<String>> = sessions.iter().map(row).collect();
+    if many_nodes {
+        add(Column::left("NODE").spare(0), |session| session.node_id.to_string());
+    }
     draw(&columns, &rows, width)
 }
 
@@ -180,7 +190,6 @@ fn row(session: &Session) -> Vec<String> {
         span(lasted(session)),
         bytes(session.bytes_sent),
         bytes(session.bytes_received),
-        ended_by(session),
     ]
 }
 
@@ -205,4 +214,26 @@ pub(crate) async fn one(http: &Http, id: &str) -> Result<(String, Session), Faul
     let json = http.get(&format!("/api/sessions/{id}"), Query::default()).await?;
     let session = http.read(&json)?;
     Ok((json, session))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_and_the_end_are_shown_where_they_tell_something() {
+        let running = |node: &str| Session { node_id: node.into(), ..Session::default() };
+        let ended = Session {
+            end_time: Some("2026-01-02T03:04:05.000+00:00".into()),
+            close_reason: Some("idle_timeout".into()),
+            ..running("a")
+        };
+        let table = sessions(&[running("a"), running("a")], None);
+        assert!(!table.contains("NODE") && !table.contains("ENDED BY"), "{table}");
+        let table = sessions(&[running("a"), running("b"), ended], None);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].ends_with("ENDED BY       NODE"), "{table}");
+        assert!(lines[2].ends_with("still running  b"), "{table}");
+        assert!(lines[3].ends_with("idle_timeout   a"), "{table}");
+    }
 }

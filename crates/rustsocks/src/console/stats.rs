@@ -15,8 +15,6 @@ use crate::output;
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Stats {
-    #[command(flatten)]
-    reach: Reach,
     /// How many hours to look back; as the server is configured where left out.
     #[arg(long, value_name = "HOURS")]
     window: Option<u64>,
@@ -26,6 +24,8 @@ pub(crate) struct Stats {
     /// The API's answer as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl Ask for Stats {

@@ -15,11 +15,11 @@ use crate::console::{Ask, EXIT_CODES, NO, Outcome, Reach, say, say_json, table};
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Status {
-    #[command(flatten)]
-    reach: Reach,
     /// The answer of /health as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl Ask for Status {

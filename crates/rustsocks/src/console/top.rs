@@ -35,9 +35,9 @@ use screen::{Action, Screen};
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Top {
     #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
     filter: Filter,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// Messages that wait for the screen; the stream is read no further then.
