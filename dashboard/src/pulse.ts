@@ -103,6 +103,14 @@ async function recall(): Promise<void> {
     );
   });
   pulse.value = joined;
+  const latest = answer.data.data.at(-1);
+  if (last === null && latest !== undefined) {
+    nowRates.value = {
+      opened: latest.sessions_per_sec,
+      sent: latest.bytes_sent_per_sec,
+      received: latest.bytes_received_per_sec,
+    };
+  }
 }
 
 /** Begins to take the pulse. */

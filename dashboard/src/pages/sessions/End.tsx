@@ -87,7 +87,7 @@ export function EndDialog({ wish, close }: { wish: Wish; close: () => void }) {
                 maxLength={1000}
                 value={reason}
                 onInput={(event) => setReason(event.currentTarget.value)}
-                placeholder="abuse report 4711"
+                placeholder="for example: abuse report 4711"
               />
             </label>
             {doing.kind === "failed" && <Trouble text={doing.text} />}
