@@ -12,6 +12,7 @@ type Package = (&'static str, &'static str);
 
 /// What the tests use: clients that are not ours, and tools that judge our output.
 pub(crate) const TEST: &[Package] = &[
+    ("chromium", "/usr/bin/chromium"),
     ("curl", "/usr/bin/curl"),
     ("dante-client", "/usr/bin/socksify"),
     ("iproute2", "/usr/bin/ss"),

@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     Some(Ready { session, ends: Ends { client: stream, target: outgoing }, early })
 }
 
-/// The address that a reply tells: ours, in the family that it really is.
+/// An address in the family that it really is, for replies, records and comparisons.
 pub(crate) fn bound(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

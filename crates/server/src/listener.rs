@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::connect::bound;
 use crate::notice::{Notice, TurnedAway};
 use crate::serve::{self, Room};
 use crate::server::Server;
@@ -42,7 +43,9 @@ pub(crate) async fn accept_loop(
             Ok((stream, source)) => {
                 pause = PAUSE_MIN;
                 server.figures.accepted.fetch_add(1, Relaxed);
-                admit(server, stream, source, &places, &refusals);
+                // A listener on `::` sees IPv4 clients in IPv6 clothing; everybody who asks for
+                // such a client means the address that it has.
+                admit(server, stream, bound(source), &places, &refusals);
             }
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {

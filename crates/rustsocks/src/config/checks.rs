@@ -136,6 +136,8 @@ pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config,
     let mut warnings = Vec::new();
     let read = file.clone();
     refuse_later(source, "server.tls", &file.server.tls)?;
+    refuse_later(source, "auth.pam", &file.auth.pam)?;
+    refuse_later(source, "auth.gssapi", &file.auth.gssapi)?;
     refuse_later(source, "qos", &file.qos)?;
     refuse_later(source, "sessions.dashboard_auth", &file.sessions.dashboard_auth)?;
     let (listen, server) = server(&file, source)?;
@@ -307,7 +309,11 @@ fn credential(user: file::User, section: &Section<'_>) -> Result<Credential, Fau
         }
     };
     credential.map_err(|error| {
-        section.fault(key, error.to_string(), "make a new one with `rustsocks hash-password`")
+        // Most of these say `problem; remedy` themselves.
+        let text = error.to_string();
+        let (problem, remedy) =
+            text.split_once("; ").unwrap_or((&text, "make one with `rustsocks hash-password`"));
+        section.fault(key, problem, remedy)
     })
 }
 

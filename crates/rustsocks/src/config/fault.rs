@@ -34,10 +34,7 @@ impl Fault {
                 };
                 (format!("unknown key `{written}`"), remedy)
             }
-            None => (
-                without_secret(message, place.as_deref()),
-                "see rustsocks.example.toml for every key and its type".into(),
-            ),
+            None => wrong_value(&message, place.as_deref().is_some_and(Place::is_hidden)),
         };
         Self { file: path.to_owned(), place, problem, remedy }
     }
@@ -63,14 +60,31 @@ fn one_line(text: &str) -> String {
 
 impl std::error::Error for Fault {}
 
-/// Keeps a secret out of serde's sentence, which quotes the value it could not take.
-fn without_secret(message: String, place: Option<&Place>) -> String {
-    if !place.is_some_and(Place::is_hidden) {
-        return message;
+/// Problem and remedy of a value that is not what it should be, or of text that is no TOML. Keeps
+/// a secret out of serde's sentence, which quotes the value it could not take.
+fn wrong_value(message: &str, is_hidden: bool) -> (String, String) {
+    match message.rsplit_once(", expected ") {
+        Some((problem, expected)) if message.starts_with("invalid ") => {
+            let problem = if is_hidden { "wrong type" } else { problem };
+            (problem.to_owned(), format!("write {}", in_words(expected)))
+        }
+        _ => {
+            let problem = if is_hidden { "cannot be read" } else { message };
+            (problem.to_owned(), "see rustsocks.example.toml for every key and its type".into())
+        }
     }
-    match message.split_once(", expected ") {
-        Some((_, expected)) => format!("wrong type, expected {expected}"),
-        None => "cannot be read".into(),
+}
+
+/// What serde expects, for somebody who does not program.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u16" => "a whole number from 0 to 65535",
+        "i64" => "a whole number",
+        "a sequence" => "a list",
+        "a boolean" => "true or false",
+        "a map" => "a section",
+        structure if structure.starts_with("struct ") => "a section",
+        other => other,
     }
 }
 

@@ -44,6 +44,15 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("[serverr]\n", "rustsocks.toml:1: serverr: unknown key `serverr`; did you mean `server`?"),
     (
+        "[server]\nbind_port = 99999",
+        "rustsocks.toml:2: server.bind_port = 99999: invalid value: integer `99999`; write a whole number from 0 to 65535",
+    ),
+    ("server = 3", "rustsocks.toml:1: server = 3: invalid type: integer `3`; write a section"),
+    (
+        "[server.pool]\nenabled = \"yes\"",
+        "rustsocks.toml:2: server.pool.enabled = \"yes\": invalid type: string \"yes\"; write true or false",
+    ),
+    (
         "[server]\nmax_connections = 0",
         "rustsocks.toml:2: server.max_connections = 0: out of range; give a number from 1 to 1000000",
     ),
@@ -58,6 +67,14 @@ const WRONG: &[(&str, &str)] = &[
     (
         "[server.tls]\nenabled = true",
         "rustsocks.toml:2: server.tls.enabled = true: not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[auth.pam]\nenabled = true",
+        "rustsocks.toml:2: auth.pam.enabled = true: not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[auth.gssapi]\nenabled = true",
+        "rustsocks.toml:2: auth.gssapi.enabled = true: not supported yet; set it to false or remove the section",
     ),
     (
         "[qos]\nenabled = true",
@@ -94,6 +111,10 @@ const WRONG: &[(&str, &str)] = &[
     (
         "[[auth.users]]\nusername = \"\"\npassword = \"x\"",
         "rustsocks.toml:2: auth.users.username = \"\": a user name cannot be empty; choose another name",
+    ),
+    (
+        "[[auth.users]]\nusername = \"a\"\npassword_hash = \"geheim\"",
+        "rustsocks.toml:3: auth.users.password_hash = (hidden): not a PHC string ($argon2id$v=19$m=...); make one with `rustsocks hash-password`",
     ),
     (
         "[acl]\nenabled = true",

@@ -1,7 +1,7 @@
 //! CONNECT: every way in, every way the request can be written.
 
 use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
 use rustsocks_proto::client::{encode_greeting, encode_request};
 use rustsocks_proto::{Command, Method, Reply};
@@ -165,6 +165,36 @@ fn answers_of_the_dns_are_cached() {
         target.accept().unwrap();
     }
     assert!(dns.queries() < 10, "{} queries", dns.queries());
+}
+
+#[test]
+fn a_listener_for_both_families_knows_each_client_by_its_own_address() {
+    let proxy = proxy("[server]\nbind_address = \"::\"\n");
+    let (target, address) = listener();
+    let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    for ip in ["127.0.0.1", "::1"].into_iter().filter(|ip| has_ipv6 || *ip != "::1") {
+        let near = SocketAddr::new(ip.parse().unwrap(), proxy.socks().port());
+        let client = Client::socks5(near, Command::Connect, &at(address)).granted();
+        target.accept().unwrap();
+        let source = client.source();
+        drop(client);
+        assert_eq!(proxy.record_from(source)["source_ip"], ip);
+        let found = proxy.get(&format!("/api/sessions/history?source_ip={ip}")).json();
+        assert_eq!(found["total"], 1, "{found}");
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_is_let_go_after_the_handshake_time() {
+    let proxy = proxy("[server]\nhandshake_timeout_secs = 1\n");
+    for said in [&b""[..], b"\x05", b"\x05\x01\x00", b"\x04\x01\x00"] {
+        let mut client = Client::connect(proxy.socks());
+        client.send(said);
+        let mut heard = Vec::new();
+        client.stream.read_to_end(&mut heard).unwrap();
+        assert!(heard.len() <= 2, "{heard:?}");
+    }
+    assert!(proxy.records().is_empty(), "nobody has asked for anything");
 }
 
 #[test]

@@ -4,22 +4,33 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use rustsocks_testkit::FakeDns;
+use rustsocks_testkit::{FakeDns, eventually};
 
 use super::{bytes, listener, proxy};
 
 /// A web server that answers everything with this text.
 fn web(text: &'static str) -> std::net::SocketAddr {
+    site(move |_| text.to_owned())
+}
+
+/// A web server that answers each path with what `page` says.
+fn site(page: impl Fn(&str) -> String + Send + Sync + 'static) -> std::net::SocketAddr {
     let (listener, address) = listener();
+    let page = std::sync::Arc::new(page);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut request = [0; 4096];
-            if stream.read(&mut request).is_ok() {
+            let page = std::sync::Arc::clone(&page);
+            // A browser opens connections that it may never use.
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                let Ok(count @ 1..) = stream.read(&mut request) else { return };
+                let request = String::from_utf8_lossy(&request[..count]);
+                let text = page(request.split(' ').nth(1).unwrap_or("/"));
                 let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
                 let answer = format!("{head} {}\r\n\r\n{text}", text.len());
                 // A client that has gone needs no answer.
                 let _gone = stream.write_all(answer.as_bytes());
-            }
+            });
         }
     });
     address
@@ -46,6 +57,38 @@ fn curl_speaks_all_dialects() {
         assert_eq!(output.stdout, b"hello curl", "{scheme}: {output:?}");
         assert_eq!(proxy.metric("rustsocks_sessions_total"), number as u64 + 1);
     }
+}
+
+#[test]
+fn a_browser_shows_a_page_and_each_of_its_connections_is_recorded() {
+    let dns = FakeDns::start(&[("page.test", &["127.0.0.1"])]);
+    let proxy = proxy(&dns.config());
+    let port = site(|path| match path {
+        "/" => "<!doctype html><p id=x></p><script src=/words.js></script>".to_owned(),
+        "/words.js" => {
+            let padding = " ".repeat(200_000);
+            format!("document.getElementById('x').textContent = 'hello browser';{padding}")
+        }
+        _ => String::new(),
+    })
+    .port();
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut browser = Command::new("/usr/bin/chromium");
+    browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]);
+    browser.args(["--disable-dev-shm-usage", "--disable-background-networking"]);
+    browser.arg(format!("--user-data-dir={}", folder.path().display()));
+    browser.arg(format!("--proxy-server=socks5://{}", proxy.socks()));
+    browser.args(["--dump-dom", &format!("http://page.test:{port}/")]);
+    let Some(output) = run("chromium", "/usr/bin/chromium", &mut browser) else { return };
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("<p id=\"x\">hello browser</p>"), "{output:?}");
+    eventually("the records of the page and of its script", || {
+        let mut records = proxy.records();
+        records.retain(|record| record["dest_host"] == "page.test");
+        let received: u64 = records.iter().map(|record| bytes(record).1).sum();
+        assert!(records.iter().all(|record| record["dest_port"] == port), "{records:?}");
+        (records.len() >= 2 && received > 200_000).then_some(())
+    });
 }
 
 #[test]

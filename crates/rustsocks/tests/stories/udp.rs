@@ -128,6 +128,25 @@ fn ipv6_and_names_are_destinations_too() {
 }
 
 #[test]
+fn clients_of_either_family_are_told_a_relay_that_they_can_reach() {
+    let proxy = proxy("[server]\nbind_address = \"::\"\n");
+    let has_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
+    for ip in ["127.0.0.1", "::1"].into_iter().filter(|ip| has_ipv6 || *ip != "::1") {
+        let near = SocketAddr::new(ip.parse().unwrap(), proxy.socks().port());
+        let association = Association::open_to(near);
+        assert_eq!(association.relay.ip(), near.ip());
+        for target in [echo("127.0.0.1:0"), echo(&format!("{}", SocketAddr::new(near.ip(), 0)))] {
+            association.send(&at(target), b"both ways");
+            assert_eq!(association.receive(), (at(target), b"both ways".to_vec()));
+        }
+        let source = association.control.source();
+        drop(association.control);
+        let record = proxy.record_from(source);
+        assert_eq!((bytes(&record), &record["source_ip"]), ((18, 18), &ip.into()));
+    }
+}
+
+#[test]
 fn fragments_strangers_and_nonsense_are_dropped_and_counted() {
     let proxy = proxy("");
     let target = echo("127.0.0.1:0");
