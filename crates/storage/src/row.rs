@@ -12,8 +12,10 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::memory::Usage;
 use crate::rollup::{ByKind, Named, Sums};
+use crate::sql;
 use crate::store::StoreError;
 use crate::time;
+use crate::verify::{WrongRollup, WrongRollups};
 use crate::windows::{ByName, Found};
 
 /// A row of any engine: its columns are text and integers.
@@ -132,18 +134,40 @@ pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError>
     let mut names = ByKind::<ByName>::default();
     for (names, rows) in names.iter_mut().zip(answers.iter().skip(3)) {
         for row in rows {
-            let column = |name| row.number(name).map(Option::unwrap_or_default);
-            let sums = Sums {
-                sessions: column("sessions")?,
-                failed: column("failed")?,
-                rejected: column("rejected")?,
-                sent: column("bytes_sent")?,
-                received: column("bytes_received")?,
-            };
-            names.insert(row.text("name")?.unwrap_or_default().into(), sums);
+            names.insert(row.text("name")?.unwrap_or_default().into(), sums(row, sql::SUMS)?);
         }
     }
     Ok(Found { own, others: every - own, elsewhere, edge, sums: names })
+}
+
+/// Sums, in columns of these names.
+fn sums(row: &impl Columns, names: [&'static str; 5]) -> Result<Sums, StoreError> {
+    let [sessions, failed, rejected, sent, received] = names;
+    let column = |name| row.number(name).map(Option::unwrap_or_default);
+    Ok(Sums {
+        sessions: column(sessions)?,
+        failed: column(failed)?,
+        rejected: column(rejected)?,
+        sent: column(sent)?,
+        received: column(received)?,
+    })
+}
+
+/// The answer to [`sql::wrong_rollups`].
+pub(crate) fn wrong_rollups<R: Columns>(rows: &[R]) -> Result<WrongRollups, StoreError> {
+    let Some(row) = rows.first() else { return Ok(WrongRollups::default()) };
+    let number = |name| row.number(name).map(Option::unwrap_or_default);
+    let text = |name| row.text(name).map(Option::unwrap_or_default);
+    let first = WrongRollup {
+        kind: text("kind")?,
+        name: text("name")?,
+        node_id: text("node_id")?,
+        span: number("span")?,
+        start: number("begun")?,
+        counted: sums(row, sql::ROW_SUMS)?,
+        kept: sums(row, sql::KEPT_SUMS)?,
+    };
+    Ok(WrongRollups { count: number("total")?.unsigned_abs(), first: Some(first) })
 }
 
 /// The answer to [`crate::sql::usage`].

@@ -23,9 +23,10 @@ use crate::booking::Booking;
 use crate::filter::{Filter, Page, Paging, Sort};
 use crate::memory::Usage;
 use crate::rollup::Booked;
-use crate::row::{Columns as _, found, record, usage};
+use crate::row::{Columns as _, found, record, usage, wrong_rollups};
 use crate::sql::{self, Dialect, Statement, Value};
 use crate::store::StoreError;
+use crate::verify::WrongRollups;
 use crate::windows::{Found, Wanted};
 
 /// Connections that read.
@@ -221,9 +222,9 @@ impl ServerStore {
         self.book(1, async |mut booking| booking.forget_usage(before).await).await
     }
 
-    pub(crate) async fn wrong_rollups(&self) -> Result<u64, StoreError> {
-        let [missing, surplus] = self.read(sql::wrong_rollups(self.dialect)).await?;
-        Ok(number(&missing, "total")? + number(&surplus, "total")?)
+    pub(crate) async fn wrong_rollups(&self) -> Result<WrongRollups, StoreError> {
+        let [rows] = self.read([sql::wrong_rollups(self.dialect)]).await?;
+        wrong_rollups(&rows)
     }
 
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {

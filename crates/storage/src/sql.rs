@@ -418,7 +418,16 @@ fn put_ids(sql: &mut Statement, ids: &[SessionId]) {
     sql.push(")");
 }
 
-const SUMS: [&str; 5] = ["sessions", "failed", "rejected", "bytes_sent", "bytes_received"];
+pub(crate) const SUMS: [&str; 5] =
+    ["sessions", "failed", "rejected", "bytes_sent", "bytes_received"];
+
+/// The same in [`wrong_rollups`]: what the rows give.
+pub(crate) const ROW_SUMS: [&str; 5] =
+    ["row_sessions", "row_failed", "row_rejected", "row_sent", "row_received"];
+
+/// The same in [`wrong_rollups`]: what is kept.
+pub(crate) const KEPT_SUMS: [&str; 5] =
+    ["kept_sessions", "kept_failed", "kept_rejected", "kept_sent", "kept_received"];
 
 /// How a kind of rollup is stored.
 fn name_of(kind: Kind) -> &'static str {
@@ -597,15 +606,33 @@ pub(crate) fn usage(
     sql
 }
 
-/// How many rollups are not what counting the rows gives, seen from both sides.
-pub(crate) fn wrong_rollups(dialect: Dialect) -> [Statement; 2] {
-    [
-        "SELECT COUNT(*) AS total FROM (SELECT * FROM rollups_recounted \
-         EXCEPT SELECT * FROM rollups WHERE sessions <> 0) AS missing",
-        "SELECT COUNT(*) AS total FROM (SELECT * FROM rollups WHERE sessions <> 0 \
-         EXCEPT SELECT * FROM rollups_recounted) AS surplus",
-    ]
-    .map(|text| Statement::new(dialect, text))
+/// The first of the rollups that are not what counting the rows gives: the sums that the rows
+/// give, those that are kept, and how many such rollups there are.
+pub(crate) fn wrong_rollups(dialect: Dialect) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT COUNT(*) OVER () AS total, sides.kind AS kind, ");
+    sql.push(&dialect.integer("sides.span")).push(" AS span, ");
+    sql.push(&dialect.integer("sides.start")).push(" AS begun");
+    for column in ["node_id", "name"] {
+        let text = dialect.name_text(&format!("sides.{column}"));
+        sql.push(", ").push(&text).push(" AS ").push(column);
+    }
+    for (side, names) in [("1", ROW_SUMS), ("0", KEPT_SUMS)] {
+        for (column, name) in SUMS.into_iter().zip(names) {
+            let sum = format!("SUM(CASE WHEN side = {side} THEN sides.{column} ELSE 0 END)");
+            sql.push(", ").push(&dialect.integer(&sum)).push(" AS ").push(name);
+        }
+    }
+    sql.push(
+        " FROM (SELECT 1 AS side, rollups_recounted.* FROM rollups_recounted \
+         UNION ALL SELECT 0, rollups.* FROM rollups) AS sides \
+         GROUP BY sides.kind, sides.span, sides.start, sides.node_id, sides.name HAVING ",
+    );
+    for (nth, column) in SUMS.iter().enumerate() {
+        sql.push(if nth > 0 { " OR " } else { "" }).push("SUM(CASE WHEN side = 1 THEN sides.");
+        sql.push(column).push(" ELSE -sides.").push(column).push(" END) <> 0");
+    }
+    sql.push(" ORDER BY sides.kind, sides.span, sides.start, sides.node_id, sides.name LIMIT 1");
+    sql
 }
 
 /// The conditions of a filter; the same as [`Filter::matches`].

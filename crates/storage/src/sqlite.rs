@@ -31,9 +31,10 @@ use crate::booking::Booking;
 use crate::filter::{Filter, Page, Paging, Sort};
 use crate::memory::Usage;
 use crate::rollup::Booked;
-use crate::row::{Columns as _, found, record, usage};
+use crate::row::{Columns as _, found, record, usage, wrong_rollups};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
+use crate::verify::WrongRollups;
 use crate::windows::{Found, Wanted};
 
 /// The first release without the WAL-reset defect, which can corrupt a file that several
@@ -257,13 +258,9 @@ impl SqliteStore {
         self.write(async |mut booking| booking.forget_usage(before).await).await
     }
 
-    pub(crate) async fn wrong_rollups(&self) -> Result<u64, StoreError> {
-        let mut wrong = 0;
-        for statement in sql::wrong_rollups(Dialect::Sqlite) {
-            let row = history::query(statement)?.fetch_one(&self.readers).await?;
-            wrong += row.number("total")?.unwrap_or(0).unsigned_abs();
-        }
-        Ok(wrong)
+    pub(crate) async fn wrong_rollups(&self) -> Result<WrongRollups, StoreError> {
+        let statement = sql::wrong_rollups(Dialect::Sqlite);
+        wrong_rollups(&history::query(statement)?.fetch_all(&self.readers).await?)
     }
 
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {

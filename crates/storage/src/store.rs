@@ -15,6 +15,7 @@ use crate::rollup::{Booked, span_start};
 use crate::server::ServerStore;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
+use crate::verify::WrongRollups;
 use crate::windows::{Failures, Statistics, Whole, WindowQuery, Windows};
 
 /// Why the store did not do it.
@@ -400,13 +401,13 @@ impl Store {
         each!(self, store => store.forget_usage(before))
     }
 
-    /// How many rollups differ from what counting the rows gives.
+    /// The rollups that differ from what counting the rows gives.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn wrong_rollups(&self) -> Result<u64, StoreError> {
+    pub async fn wrong_rollups(&self) -> Result<WrongRollups, StoreError> {
         match &self.engine {
-            Engine::Memory(_) => Ok(0),
+            Engine::Memory(_) => Ok(WrongRollups::default()),
             #[cfg(feature = "sqlite")]
             Engine::Sqlite(store) => store.wrong_rollups().await,
             #[cfg(any(feature = "mysql", feature = "postgres"))]

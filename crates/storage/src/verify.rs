@@ -1,12 +1,15 @@
 //! Recomputing the ledger from its rows: sums, and rows that contradict themselves.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use jiff::Timestamp;
 use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{CloseReason, Record, Status};
 
 use crate::filter::{Filter, Paging, Sort};
 use crate::store::{Store, StoreError};
+use crate::{rollup, time};
 
 /// How far `duration_ms` may be from the difference of the two times: those come from the wall
 /// clock, cut to milliseconds each, and rows of 0.9 know whole seconds alone.
@@ -35,7 +38,52 @@ pub struct Sums {
     /// The first of these.
     pub first_wrong: Option<Contradiction>,
     /// Rollups that are not what counting the rows gives.
-    pub wrong_rollups: u64,
+    pub wrong_rollups: WrongRollups,
+}
+
+/// Rollups that are not what counting the rows gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrongRollups {
+    /// How many.
+    pub count: u64,
+    /// The first of these.
+    pub first: Option<WrongRollup>,
+}
+
+/// A rollup that is not what counting the rows gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongRollup {
+    /// `user` or `dest`.
+    pub kind: String,
+    /// The user, or the destination with its port.
+    pub name: String,
+    /// The node whose sessions are summed.
+    pub node_id: String,
+    /// The length of the time in which they started, in seconds.
+    pub span: i64,
+    /// Where that time begins, in seconds since 1970.
+    pub start: i64,
+    /// What the rows give.
+    pub counted: rollup::Sums,
+    /// What is kept.
+    pub kept: rollup::Sums,
+}
+
+impl fmt::Display for WrongRollup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name, node_id, span, start, .. } = self;
+        let from = Timestamp::from_second(*start).map(time::to_text).unwrap_or_default();
+        write!(f, "{kind} {name:?} on node {node_id:?}, {span} s from {from}: the rows give ")?;
+        write_sums(f, &self.counted)?;
+        f.write_str("; the rollup says ")?;
+        write_sums(f, &self.kept)
+    }
+}
+
+fn write_sums(f: &mut fmt::Formatter<'_>, sums: &rollup::Sums) -> fmt::Result {
+    let rollup::Sums { sessions, failed, rejected, sent, received } = sums;
+    write!(f, "{sessions} sessions, {failed} failed, {rejected} rejected, ")?;
+    write!(f, "{sent} bytes sent, {received} received")
 }
 
 /// A row that contradicts itself.

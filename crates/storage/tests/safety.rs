@@ -393,6 +393,33 @@ async fn recomputing_names_the_first_row_that_contradicts_itself() {
 }
 
 #[tokio::test]
+async fn recomputing_names_the_first_rollup_that_is_not_what_the_rows_give() {
+    let folder = TempDir::new().unwrap();
+    let path = place(&folder);
+    let gone = format!("DELETE FROM sessions WHERE session_id = '{}'", id(7));
+    // Minute, hour and day of a user and of a destination know a row that is no more.
+    let cases = [
+        ("UPDATE rollups SET bytes_sent = bytes_sent + 1 WHERE kind = 'user' AND span = 3600", 1),
+        ("DELETE FROM rollups WHERE kind = 'dest' AND span = 86400", 1),
+        ("INSERT INTO rollups VALUES ('dest', 60, 6000, 'n', 'nowhere:1', 1, 0, 0, 0, 0)", 1),
+        (&gone, 6),
+    ];
+    for (change, wrong) in cases {
+        let _absent = std::fs::remove_file(&path);
+        filled(&path, 20).await;
+        assert_eq!(upkeep::verify(&path).await.unwrap().wrong_rollups.first, None);
+        let mut connection = tool(&path).await;
+        connection.execute(sqlx::AssertSqlSafe(change)).await.unwrap();
+        connection.close().await.unwrap();
+        let found = upkeep::verify(&path).await.unwrap().wrong_rollups;
+        let first = found.first.unwrap();
+        assert_eq!(found.count, wrong, "{change}: {first}");
+        assert_ne!(first.counted, first.kept, "{change}");
+        assert!(first.to_string().contains("; the rollup says "), "{first}");
+    }
+}
+
+#[tokio::test]
 async fn every_connection_has_the_pragmas_after_a_failure_too() {
     let folder = TempDir::new().unwrap();
     let path = place(&folder);

@@ -428,6 +428,10 @@ fn the_ledger_on_a_server_is_looked_at_and_recomputed() {
         run(&["check"], 0, "sessions: 5");
         run(&["verify"], 0, "bytes sent: 25");
         run(&["vacuum"], 4, "own tools");
+        let hour = "WHERE kind = 'user' AND span = 3600";
+        server.sql(&database, &format!("UPDATE rollups SET bytes_sent = bytes_sent + 1 {hour}"));
+        run(&["verify"], 1, "gives: 1; the first is user \"anonymous\" on node \"a\", 3600 s from");
+        server.sql(&database, &format!("UPDATE rollups SET bytes_sent = bytes_sent - 1 {hour}"));
         server.sql(&database, "UPDATE sessions SET duration_ms = 99000000");
         run(&["verify"], 1, "rows that contradict themselves: 5");
     }

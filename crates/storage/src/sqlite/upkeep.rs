@@ -13,7 +13,7 @@ use super::check::{self, Verdict};
 use super::place::{Lock, refuse};
 use super::schema::{self, Schema};
 use super::{LOCK_WAIT, SqliteOptions, SqliteStore, history, open_error, snapshot};
-use crate::row::{Columns as _, record};
+use crate::row::{Columns as _, record, wrong_rollups};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
@@ -105,10 +105,8 @@ pub async fn verify(path: &Path) -> Result<Sums, StoreError> {
             add(&mut sums, &row);
         }
     }
-    for statement in sql::wrong_rollups(Dialect::Sqlite) {
-        let row = history::query(statement)?.fetch_one(&mut connection).await?;
-        sums.wrong_rollups += row.number("total")?.unwrap_or(0).unsigned_abs();
-    }
+    let statement = history::query(sql::wrong_rollups(Dialect::Sqlite))?;
+    sums.wrong_rollups = wrong_rollups(&statement.fetch_all(&mut connection).await?)?;
     connection.close().await?;
     Ok(sums)
 }
