@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{ApiConfig, Authentication, Config, StorageConfig};
+use crate::config::{ApiConfig, Authentication, Config, LedgerConfig, StorageConfig};
 use crate::{notices, storage};
 
 /// Bad configuration that shows only when it is put to use.
@@ -60,8 +60,15 @@ pub(crate) fn run(config: Config) -> ExitCode {
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    // One line, with the chain of causes: the log may not be set up yet.
-    let line = format!("rustsocks: {error:#}\n");
+    // One line: the log may not be set up yet. Some errors tell their cause themselves.
+    let mut line = "rustsocks".to_owned();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line.push('\n');
     let _unheard = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     ExitCode::from(code)
 }
@@ -145,8 +152,8 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         Some((form, listener)) => url(form, listener)?,
         None => "off".to_owned(),
     };
-    let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
     let server = build_server(&config, &acl, &table, &events, authenticator.clone())?;
+    let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
     let points = config.history.as_ref().map(|history| {
         let points = Points::new(history.interval, history.keep);
         helpers.spawn(Sampler::new(table.clone(), points.clone()).run(ending.clone()));
@@ -237,12 +244,17 @@ async fn open_ledger(
     let store = Arc::new(store);
     // Cancelled when the ledger is flushed: until then this node is alive.
     let flushed = CancellationToken::new();
-    let membership = join(&form.storage, table, &store, events, &flushed).await?;
-    let sink = events.clone();
-    let notice = move |notice| notices::from_journal(&sink, &notice);
-    let journal = match &form.journal {
-        Some(options) => Some(Journal::open(options.clone(), table.clone(), notice)?),
-        None => None,
+    let opened = async {
+        let membership = join(&form.storage, table, &store, events, &flushed).await?;
+        Ok::<_, anyhow::Error>((membership, open_journal(form, table, events)?))
+    };
+    let (membership, journal) = match opened.await {
+        Ok(opened) => opened,
+        Err(error) => {
+            // In order: the next start has no reason to look for damage.
+            store.close().await;
+            return Err(error);
+        }
     };
     let sink = events.clone();
     let notice = move |notice: StoreNotice| notices::from_store(&sink, notice);
@@ -266,6 +278,18 @@ async fn open_ledger(
     };
     helpers.spawn(retention.run(Arc::clone(&store), table.clock().clone(), ending.clone()));
     Ok(Some((Ledger { store, journal, figures, flusher }, recording)))
+}
+
+fn open_journal(
+    form: &LedgerConfig,
+    table: &Table,
+    events: &Events,
+) -> anyhow::Result<Option<Journal>> {
+    let Some(options) = &form.journal else { return Ok(None) };
+    let sink = events.clone();
+    let notice = move |notice| notices::from_journal(&sink, &notice);
+    let journal = Journal::open(options.clone(), table.clone(), notice);
+    Ok(Some(journal.context("sessions.journal_dir")?))
 }
 
 /// This node's duties among those that share the database, until the ledger is flushed.

@@ -1,16 +1,14 @@
 //! Disks that fill up, that are read-only, that belong to somebody else; files that are damaged,
 //! and the commands that look after them.
 
-use std::collections::HashSet;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 
-use rustsocks_proto::Command;
-use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::{Proxy, eventually};
+use tempfile::TempDir;
 
-use super::{bytes, listener, proxy};
+use super::{bytes, ports_of, proxy, some_sessions, sorted};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rustsocks");
 
@@ -36,20 +34,6 @@ fn fill(proxy: &Proxy) {
 
 fn empty(proxy: &Proxy) {
     std::fs::remove_file(small(proxy).join("filling")).unwrap();
-}
-
-fn some_sessions(proxy: &Proxy, count: usize) -> HashSet<u16> {
-    let (target, address) = listener();
-    (0..count)
-        .map(|_| {
-            let mut client =
-                Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
-            let (mut peer, _) = target.accept().unwrap();
-            client.send(b"12345");
-            peer.read_exact(&mut [0; 5]).unwrap();
-            client.source().port()
-        })
-        .collect()
 }
 
 #[test]
@@ -78,15 +62,20 @@ fn a_full_disk_for_the_database_the_journal_or_both_loses_nothing_once_there_is_
             let records = proxy.records();
             (records.len() >= ports.len()).then_some(records)
         });
-        assert_eq!(records.len(), ports.len(), "{database} {journal}");
-        assert!(records.iter().all(|record| bytes(record) == (5, 0)));
+        assert_eq!(ports_of(&records), sorted(ports), "{database} {journal}");
+        assert!(records.iter().all(|record| bytes(record) == (5, 3)));
         assert_eq!(proxy.metric("rustsocks_records_lost_total"), 0);
     }
 }
 
 /// The program's answer when it will not start.
 fn refused(prefix: &[&str], folder: &Path) -> String {
-    let text = "[server]\nbind_port = 0\n[sessions]\nstats_api_port = 0\n";
+    refused_with("", prefix, folder)
+}
+
+/// The same, with more settings of `[sessions]`.
+fn refused_with(sessions: &str, prefix: &[&str], folder: &Path) -> String {
+    let text = format!("[server]\nbind_port = 0\n[sessions]\nstats_api_port = 0\n{sessions}");
     std::fs::write(folder.join("rustsocks.toml"), text).unwrap();
     let mut words = prefix.iter().copied().chain([PROGRAM, "--config", "rustsocks.toml"]);
     let output =
@@ -99,16 +88,16 @@ fn refused(prefix: &[&str], folder: &Path) -> String {
 
 #[test]
 fn a_place_where_nothing_can_be_written_is_told_in_one_line() {
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
     let script = "mkdir data && mount -t tmpfs -o ro tmpfs data && exec \"$@\"";
     let text = refused(&["unshare", "--mount", "sh", "-ec", script, "sh"], folder.path());
     assert!(text.contains("Read-only file system"), "{text}");
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
     std::fs::create_dir_all(folder.path().join("data/sessions.db")).unwrap();
     let text = refused(&[], folder.path());
     assert!(text.contains("it is a directory"), "{text}");
     // Root may write anywhere, so somebody else tries; the folder itself he may enter.
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
     std::fs::create_dir(folder.path().join("data")).unwrap();
     std::fs::write(folder.path().join("data/sessions.db"), "").unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -119,6 +108,18 @@ fn a_place_where_nothing_can_be_written_is_told_in_one_line() {
     let nobody = ["setpriv", "--reuid=65534", "--clear-groups", "sh", "-c", &script];
     let text = refused(&nobody, folder.path());
     assert!(text.contains("Permission denied") && text.contains("give this user"), "{text}");
+}
+
+#[test]
+fn a_place_for_the_journal_that_takes_nothing_is_told_with_its_key_and_leaves_the_database_closed()
+{
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    // The second time there would be more than one line, had the first left the database open.
+    for _ in 0..2 {
+        let text = refused_with("journal_dir = \"file\"\n", &[], folder.path());
+        assert!(text.contains("sessions.journal_dir: the journal file cannot be used"), "{text}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rustsocks_testkit::{FakeDns, eventually};
 use super::{bytes, listener, proxy};
 
 /// A web server that answers everything with this text.
-fn web(text: &'static str) -> std::net::SocketAddr {
+pub(crate) fn web(text: &'static str) -> std::net::SocketAddr {
     site(move |_| text.to_owned())
 }
 

@@ -11,19 +11,7 @@ use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::{Proxy, eventually};
 use tokio::time::Instant;
 
-use super::{listener, proxy};
-
-fn some_sessions(proxy: &Proxy, count: usize) {
-    let (target, address) = listener();
-    for _ in 0..count {
-        let mut client = Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
-        let (mut peer, _) = target.accept().unwrap();
-        client.send(b"12345");
-        peer.read_exact(&mut [0; 5]).unwrap();
-        peer.write_all(b"123").unwrap();
-        client.stream.read_exact(&mut [0; 3]).unwrap();
-    }
-}
+use super::{listener, proxy, some_sessions};
 
 /// Another program that holds a database for itself.
 pub(crate) struct Holder(Child);

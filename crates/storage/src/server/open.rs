@@ -51,6 +51,9 @@ fn in_words(error: sqlx::Error) -> StoreError {
         sqlx::Error::Configuration(error) => {
             return refuse(format!("the URL is wrong: {error}"));
         }
+        sqlx::Error::Protocol(_) => {
+            return refuse("what answers there is no such database server; check host and port");
+        }
         sqlx::Error::Database(error) => error,
         error => return StoreError::Database(error),
     };

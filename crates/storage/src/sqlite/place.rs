@@ -27,7 +27,9 @@ pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| {
             let folder = folder.display();
-            refuse(path, format!("its folder {folder} cannot be made: {error}"))
+            let problem =
+                format!("its folder {folder} cannot be made: {error}; name another place");
+            refuse(path, problem)
         })?;
     }
     // Opened by hand first, because SQLite only says "unable to open database file".
