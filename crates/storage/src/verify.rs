@@ -53,9 +53,9 @@ pub struct WrongRollups {
 /// A rollup that is not what counting the rows gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongRollup {
-    /// `user` or `dest`.
+    /// By what it sums: `user`, `dest`, `reason`, `rule`.
     pub kind: String,
-    /// The user, or the destination with its port.
+    /// Whose sums these are: a user, a destination with its port, a reason, a rule.
     pub name: String,
     /// The node whose sessions are summed.
     pub node_id: String,

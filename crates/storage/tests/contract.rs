@@ -474,7 +474,7 @@ async fn a_rule_of_any_length_and_sessions_without_a_name_are_counted(store: Sto
     assert_eq!((told.reasons.len(), told.users.len(), told.dests.len()), (2, 1, 1));
     let told = store.statistics(query, &table).await.unwrap();
     assert_eq!((told.total.sessions, told.users.len(), told.dests.len()), (2, 1, 1));
-    assert_eq!(store.wrong_rollups().await.unwrap(), 0);
+    assert_eq!(store.wrong_rollups().await.unwrap(), WrongRollups::default());
 }
 
 async fn statistics_equal_what_counting_the_records_gives(store: Store) {
