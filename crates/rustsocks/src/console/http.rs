@@ -131,8 +131,11 @@ impl Http {
             Ok(Err(error)) if error.is_parse() => {
                 return Err(self.foreign("it does not speak HTTP"));
             }
+            Ok(Err(error)) if error.is_incomplete_message() => {
+                return Err(self.broken(&"it ended without an answer; is this the API's port?"));
+            }
             Ok(Err(error)) => return Err(self.broken(&error)),
-            Err(_) => return Err(self.broken(&"no answer in time")),
+            Err(_) => return Err(self.broken(&"no answer in time; is this the API's port?")),
         };
         let status = response.status();
         let kind = response.headers().get(header::CONTENT_TYPE);

@@ -61,11 +61,10 @@ impl Ask for Top {
             return Err(Fault::Usage(problem.into()));
         }
         let http = Arc::new(http);
-        let (sender, inbox) = mpsc::channel(WAITING);
+        let (sender, mut inbox) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(feed::feed(Arc::clone(&http), self.filter.query(), sender.clone()));
         // The screen is taken when there is something to show, so that a fault is one line.
-        let mut inbox = inbox;
         let first = tokio::select! {
             first = inbox.recv() => first,
             Some(ended) = tasks.join_next() => return Err(fault_of(ended)),

@@ -125,6 +125,14 @@ impl Board {
         self.entries.len()
     }
 
+    /// Bytes per second of all sessions together: to their destinations, from them.
+    pub(super) fn rates(&self, now: Instant) -> (f64, f64) {
+        self.entries
+            .values()
+            .map(|entry| entry.rates(now))
+            .fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     pub(super) fn get(&self, id: &Text) -> Option<&Session> {
         self.entries.get(id).map(|entry| &entry.session)
     }
@@ -180,12 +188,18 @@ impl Row<'_> {
 
 impl Entry {
     fn row(&self, now: Instant) -> Row<'_> {
-        let since = |at| now.saturating_duration_since(at);
-        let old = self.samples.iter().rev().find(|sample| since(sample.at) >= WINDOW);
-        let from = old.or_else(|| self.samples.front());
-        let (sent, received) = match from {
-            Some(from) if since(from.at) >= SHORTEST => {
-                let seconds = since(from.at).as_secs_f64();
+        let (sent, received) = self.rates(now);
+        let age = lasted(&self.session) + now.saturating_duration_since(self.told);
+        Row { session: &self.session, sent, received, age }
+    }
+
+    /// Bytes per second over the window: to the destination, from it.
+    fn rates(&self, now: Instant) -> (f64, f64) {
+        let since = |sample: &Sample| now.saturating_duration_since(sample.at);
+        let old = self.samples.iter().rev().find(|sample| since(sample) >= WINDOW);
+        match old.or_else(|| self.samples.front()) {
+            Some(from) if since(from) >= SHORTEST => {
+                let seconds = since(from).as_secs_f64();
                 let per_second = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
                 (
                     per_second(self.session.bytes_sent, from.sent),
@@ -193,12 +207,6 @@ impl Entry {
                 )
             }
             _ => (0.0, 0.0),
-        };
-        Row {
-            session: &self.session,
-            sent,
-            received,
-            age: lasted(&self.session) + since(self.told),
         }
     }
 }
@@ -238,6 +246,7 @@ mod tests {
         assert!((rate(&board, 1000) - 2000.0).abs() < 1.0);
         assert!(rate(&board, 3500) < 1000.0);
         assert!(rate(&board, 4000).abs() < f64::EPSILON);
+        assert!((board.rates(at(1000)).0 - 2000.0).abs() < 1.0);
         let age = board.rows("", BY_RATE, at(5000))[0].age;
         assert_eq!(age, Duration::from_millis(999 + 4000));
     }

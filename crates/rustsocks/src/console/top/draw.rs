@@ -138,10 +138,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen, api: &Address, no
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, screen: &Screen, api: &Address, now: Instant) {
-    let everything = screen.board.rows("", (screen.order, screen.reverse), now);
-    let (sent, received) = everything.iter().fold((0.0, 0.0), |(sent, received), row: &Row<'_>| {
-        (sent + row.sent, received + row.received)
-    });
+    let (sent, received) = screen.board.rates(now);
     let moving = |rate: f64| bytes(rate.round() as u64);
     let text = format!(
         "{}  sent {}/s  received {}/s  {api}",

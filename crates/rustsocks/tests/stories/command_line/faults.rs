@@ -69,6 +69,7 @@ fn what_is_not_the_api_is_said() {
     let proxy = proxy("[sessions]\nstorage = \"memory\"\n");
     let line = complains(proxy.socks(), 4, &["status"]);
     assert!(line.contains(&proxy.socks().to_string()), "{line}");
+    assert!(line.contains("is this the API's port?"), "{line}");
 }
 
 #[test]
