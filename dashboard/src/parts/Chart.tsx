@@ -168,7 +168,7 @@ export function Chart(props: ChartProps) {
   return (
     <figure class="chart">
       <figcaption>
-        <h3>{props.title}</h3>
+        <h2>{props.title}</h2>
         {props.lines.map((line) => (
           <span class="key" key={line.label}>
             <span class={`swatch ${line.colour.slice(2)}`} aria-hidden="true" />

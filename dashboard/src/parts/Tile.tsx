@@ -12,18 +12,16 @@ export function Tile({
   tone?: "plain" | "good" | "warn" | "bad";
   link?: string;
 }) {
-  const value = <span class={`tile-value ${tone}`}>{children}</span>;
+  const content = (
+    <>
+      <span class="quiet">{name}</span> <span class={`tile-value ${tone}`}>{children}</span>
+    </>
+  );
+  if (link === undefined) return <div class="tile">{content}</div>;
   return (
-    <div class="tile">
-      <span class="quiet">{name}</span>
-      {link === undefined ? (
-        value
-      ) : (
-        <a href={link} aria-label={name}>
-          {value}
-        </a>
-      )}
-    </div>
+    <a class="tile" href={link}>
+      {content}
+    </a>
   );
 }
 

@@ -174,7 +174,7 @@ function Fact({
       <dd>
         <span class="fact-value">{children}</span>
         {link && (
-          <a class="small-link" href={link} aria-label={`Show sessions with this ${name.toLowerCase()}`}>
+          <a class="small-link" href={link} aria-label={`Show all sessions with this ${name.toLowerCase()}`}>
             Show all
           </a>
         )}

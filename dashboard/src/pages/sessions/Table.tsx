@@ -166,7 +166,6 @@ export function Table(props: TableProps) {
                 line.kind === "row" && line.row.endedAt !== 0 ? " over" : ""
               }`}
               aria-rowindex={item.index + 2}
-              aria-expanded={line.kind === "group" ? line.open : undefined}
               data-line={item.index}
               tabIndex={reachable ? 0 : -1}
               onFocus={() => setCurrent(item.index)}
@@ -240,6 +239,7 @@ function GroupCells({ group, open, columns }: { group: Group; open: boolean; col
         <span class="arrow" aria-hidden="true">
           {open ? "▾" : "▸"}
         </span>
+        <span class="quiet-text">{open ? "open group" : "closed group"}</span>
         <Name text={group.key} />
         <span class="quiet group-count">{things(group.rows.length, "session")}</span>
         {columns.length === 1 && <span class="quiet group-count">{bytes(group.sent + group.received)}</span>}
