@@ -129,7 +129,8 @@ function Settings({ data }: { data: Config }) {
   return (
     <>
       <p class="quiet">
-        {data.file == null ? "No file: the defaults." : `From ${visible(data.file)}.`} Secrets are shown as ***.
+        {data.file == null ? "No file: the defaults." : `From ${visible(data.file)}.`} Secrets are shown as
+        ***.
       </p>
       <div class="settings">
         {Object.entries(data.settings).map(([section, values]) => (
