@@ -7,7 +7,7 @@ const BUDGET = 130_000;
 const root = new URL("../dist/", import.meta.url).pathname;
 
 const sizes = readdirSync(root, { recursive: true, withFileTypes: true })
-  .filter((entry) => entry.isFile())
+  .filter((entry) => entry.isFile() && !/\.(br|gz)$/.test(entry.name))
   .map((entry) => join(entry.parentPath, entry.name))
   .map((path) => ({ path, size: gzipSync(readFileSync(path), { level: 9 }).length }));
 

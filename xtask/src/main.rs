@@ -1,6 +1,7 @@
-//! The project's own chores, one word each: `cargo xtask run | test | torture | ci …`.
+//! The project's own chores, one word each: `cargo xtask build | run | test | ci …`.
 
 mod ci;
+mod dashboard;
 mod generate;
 mod packages;
 mod shell;
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Build the program for use, with its dashboard where npm is there: `target/release/rustsocks`.
+    Build,
     /// Build the program for use and run it; arguments are passed on.
     Run {
         /// Arguments of `rustsocks`.
@@ -46,6 +49,8 @@ enum Chore {
         #[arg(default_value_t = 200)]
         rounds: u32,
     },
+    /// Take the pictures of the documentation from a dashboard under a scripted load.
+    Screenshots,
     /// Write every generated file.
     Generate {
         /// Write nothing; fail when a file is not as it would be written.
@@ -60,7 +65,12 @@ enum Chore {
 
 fn main() -> Result<()> {
     match Cli::parse().chore {
+        Chore::Build => {
+            dashboard::build_where_possible();
+            cargo(["build", "--release", "--package", "rustsocks"])
+        }
         Chore::Run { arguments } => {
+            dashboard::build_where_possible();
             let run = ["run", "--release", "--package", "rustsocks", "--"];
             cargo(run.into_iter().chain(arguments.iter().map(String::as_str)))
         }
@@ -72,6 +82,7 @@ fn main() -> Result<()> {
             cargo(run.into_iter().chain(arguments.iter().map(String::as_str)))
         }
         Chore::Torture { rounds } => test::torture(rounds),
+        Chore::Screenshots => dashboard::screenshots(),
         Chore::Generate { check } => generate::run(check),
         Chore::Features => ci::features(),
         Chore::Ci => ci::run(),

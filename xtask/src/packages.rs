@@ -26,6 +26,12 @@ pub(crate) const TEST: &[Package] = &[
     ("zstd", "/usr/bin/zstd"),
 ];
 
+/// Letters for the pictures of the documentation.
+pub(crate) const PICTURES: &[Package] = &[
+    ("fonts-inter", "/usr/share/fonts/opentype/inter"),
+    ("fonts-noto-color-emoji", "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"),
+];
+
 /// What the benchmark compares with.
 pub(crate) const BENCH: &[Package] =
     &[("dante-server", "/usr/sbin/danted"), ("microsocks", "/usr/bin/microsocks")];

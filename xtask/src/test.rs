@@ -2,16 +2,25 @@
 
 use anyhow::Result;
 
-use crate::packages;
 use crate::shell::cargo;
 use crate::shell::{cargo_command, run as run_command};
+use crate::{dashboard, packages};
 
-/// Installs what the tests use, then runs them all.
+/// Installs what the tests use, then runs them all. With arguments, those of `cargo test` alone.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     packages::ensure(packages::TEST)?;
     packages::ensure_schemathesis();
     let all = ["test", "--workspace", "--no-fail-fast"];
-    cargo(all.into_iter().chain(arguments.iter().map(String::as_str)))
+    if !arguments.is_empty() {
+        return cargo(all.into_iter().chain(arguments.iter().map(String::as_str)));
+    }
+    // First, so that the program under test has the dashboard in it.
+    let npm = dashboard::build()?;
+    cargo(all)?;
+    match npm {
+        Some(npm) => dashboard::test(&npm),
+        None => Ok(()),
+    }
 }
 
 /// Kills the program so many times under load and compares the ledger with what the peers saw.
