@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{OpenApi, Server};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -70,7 +70,12 @@ pub fn openapi_json() -> String {
 pub(crate) fn router(api: Api) -> Router {
     let options = api.options.clone();
     let (router, openapi) = documented().split_for_parts();
-    let router = with_description(router, describe(openapi), &api);
+    let mut openapi = describe(openapi);
+    if !options.base_path.is_empty() {
+        // Without it, whoever reads the description asks at the root.
+        openapi.servers = Some(vec![Server::new(&options.base_path)]);
+    }
+    let router = with_description(router, openapi, &api);
     let router = router.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(api);
     let router = match options.base_path.is_empty() {
         true => router,

@@ -14,10 +14,11 @@ const AWAITED =
   /api\/(auth\/session|metrics\/history|pool\/stats|system\/(resources|config)|stats\/failures)/;
 
 /** Starts a browser. */
-export function launch(args: string[] = []): Promise<Browser> {
+export function launch(args: string[] = [], env: Record<string, string> = {}): Promise<Browser> {
   // Without a sandbox of its own, because in a container it may not make one; the pages are ours.
   return chromium.launch({
     executablePath: CHROMIUM,
+    env: { ...process.env, ...env },
     args: ["--no-sandbox", "--disable-dev-shm-usage", ...args],
   });
 }

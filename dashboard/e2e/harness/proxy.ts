@@ -27,10 +27,15 @@ export class Server {
     private serving: Serving,
   ) {}
 
-  /** Starts it with a configuration that says nothing about ports and paths, and with these files. */
-  static async start(config = "", files: Record<string, string> = {}): Promise<Server> {
+  /** Starts it with a configuration that says nothing about ports and paths, and with these files; `prepare` may add to its folder. */
+  static async start(
+    config = "",
+    files: Record<string, string> = {},
+    prepare: (folder: string) => void = () => {},
+  ): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), "rustsocks-e2e-"));
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    prepare(folder);
     const [child, serving] = await launch(folder, config, { socks: 0, api: 0 });
     return new Server(config, folder, child, serving);
   }

@@ -4,7 +4,7 @@ import { createSocket, type Socket as Datagrams } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 
-/** A server on a free loopback port that sends back what it gets. */
+/** A server on a loopback port, a free one where none is named, that sends back what it gets. */
 export class Target {
   private constructor(
     private readonly server: Server,
@@ -12,7 +12,7 @@ export class Target {
     readonly port: number,
   ) {}
 
-  static async start(): Promise<Target> {
+  static async start(port = 0): Promise<Target> {
     const open = new Set<Socket>();
     const server = createServer({ allowHalfOpen: false }, (socket) => {
       open.add(socket);
@@ -22,7 +22,7 @@ export class Target {
       socket.on("error", () => socket.destroy());
       socket.pipe(socket);
     });
-    server.listen(0, "127.0.0.1");
+    server.listen(port, "127.0.0.1");
     await once(server, "listening");
     return new Target(server, open, portOf(server.address()));
   }
