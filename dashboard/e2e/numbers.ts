@@ -1,0 +1,175 @@
+/** Measures the dashboard: 100 000 running sessions at 2 000 events per second, and the first view. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { cpus, loadavg } from "node:os";
+import { resolve } from "node:path";
+
+import type { Browser, CDPSession, Page } from "playwright-core";
+import { afterAll, beforeAll, test } from "vitest";
+
+import { launch } from "./harness/browser";
+import { CONFIG, RULES, Traffic, writePast } from "./harness/demo";
+import { Server } from "./harness/proxy";
+import { Names, Target } from "./harness/target";
+import { PATIENCE, until } from "./harness/until";
+
+const ROWS = Number(process.env.ROWS ?? 100_000);
+const EVENTS = Number(process.env.EVENTS ?? 2_000);
+
+let browser: Browser;
+const figures: string[] = [];
+
+function tell(name: string, value: string): void {
+  figures.push(`| ${name} | ${value} |`);
+}
+
+beforeAll(async () => {
+  browser = await launch();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  const load = loadavg().map((value) => value.toFixed(1));
+  process.stdout.write(`\n${cpus()[0]?.model}, ${cpus().length} cores, load ${load.join(" ")}\n\n`);
+  process.stdout.write(`| | measured |\n|---|---|\n${figures.join("\n")}\n`);
+});
+
+/** Sums how much the page moves by itself, from its first moment on. */
+async function watchShifts(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const seen = { shift: 0, slowest: 0 };
+    Object.assign(globalThis, { seen });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) {
+        if (!Reflect.get(entry, "hadRecentInput")) seen.shift += Number(Reflect.get(entry, "value"));
+      }
+    }).observe({ type: "layout-shift", buffered: true });
+    new PerformanceObserver((list) => {
+      for (const { name, duration } of list.getEntries()) {
+        if (name === "input" || name.startsWith("key")) seen.slowest = Math.max(seen.slowest, duration);
+      }
+    }).observe(Object.assign({ type: "event", buffered: true }, { durationThreshold: 16 }));
+  });
+}
+
+function seen(page: Page): Promise<{ shift: number; slowest: number }> {
+  return page.evaluate(() => Reflect.get(globalThis, "seen"));
+}
+
+/** Used memory of the page: its heap after a collection, and its process's own pages, in MB. */
+async function memory(page: Page): Promise<{ heap: number; process: number }> {
+  const cdp: CDPSession = await page.context().newCDPSession(page);
+  await cdp.send("Performance.enable");
+  await cdp.send("HeapProfiler.collectGarbage");
+  const { metrics } = await cdp.send("Performance.getMetrics");
+  const heap = metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? 0;
+  const { processInfo } = await (await browser.newBrowserCDPSession()).send("SystemInfo.getProcessInfo");
+  let most = 0;
+  for (const { type, id } of processInfo) {
+    if (type !== "renderer") continue;
+    const status = await readFile(`/proc/${id}/status`, "utf8");
+    most = Math.max(most, Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1000);
+  }
+  return { heap: heap / 1e6, process: most };
+}
+
+/** Scrolls through the list for so long; gives frames per second and the longest pause between two. */
+function scroll(page: Page, ms: number): Promise<{ fps: number; longest: number }> {
+  return page.evaluate(
+    (wanted) =>
+      new Promise((done) => {
+        const list = document.querySelector(".table");
+        const start = performance.now();
+        let [frames, longest, last] = [0, 0, start];
+        const step = (): void => {
+          const now = performance.now();
+          longest = Math.max(longest, now - last);
+          last = now;
+          frames += 1;
+          if (list !== null) list.scrollTop += 90;
+          if (now - start < wanted) requestAnimationFrame(step);
+          else done({ fps: (frames * 1000) / (now - start), longest });
+        };
+        requestAnimationFrame(step);
+      }),
+    ms,
+  );
+}
+
+test("a long live list", { timeout: 300_000 }, async () => {
+  const flood: ChildProcess = spawn("node", [resolve(import.meta.dirname, "harness/flood.mjs")], {
+    env: { ...process.env, ROWS: String(ROWS), EVENTS: String(EVENTS) },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    const [port] = await once(flood.stdout ?? flood, "data");
+    const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+    await watchShifts(page);
+    const began = Date.now();
+    await page.goto(`http://127.0.0.1:${String(port).trim()}/#/sessions`, { timeout: PATIENCE });
+    const summary = page.locator(".summary");
+    const whole = ROWS.toLocaleString("en-US");
+    await until("all rows", async () => (await summary.innerText()).includes(`of ${whole} `));
+    tell(`${whole} rows read and shown`, `${((Date.now() - began) / 1000).toFixed(1)} s`);
+
+    const resting = await scroll(page, 5_000);
+    tell(
+      "scrolling",
+      `${resting.fps.toFixed(0)} frames/s, the longest pause ${resting.longest.toFixed(0)} ms`,
+    );
+
+    await page.getByRole("searchbox").click();
+    const rounds: number[] = [];
+    for (const word of ["user-12", "host-4 443", "10.1.", "no such thing"]) {
+      await page.keyboard.type(word, { delay: 120 });
+      await page.keyboard.press("Control+A");
+      await page.keyboard.press("Delete");
+      rounds.push((await seen(page)).slowest);
+    }
+    tell("a letter in the filter, to the frame that shows it, slowest", `${Math.max(...rounds)} ms`);
+
+    await page.locator("[data-line]").first().waitFor();
+    const after = await scroll(page, 5_000);
+    tell("scrolling after a minute", `${after.fps.toFixed(0)} frames/s`);
+    const used = await memory(page);
+    tell("memory", `${used.heap.toFixed(0)} MB heap, ${used.process.toFixed(0)} MB of the process`);
+    tell("layout shift", String((await seen(page)).shift));
+  } finally {
+    flood.kill();
+  }
+});
+
+test("the first view", { timeout: 300_000 }, async () => {
+  const [target, names] = await Promise.all([Target.start(), Names.start()]);
+  const server = await Server.start(`${CONFIG}\n${names.config}`, { "acl.toml": RULES }, writePast);
+  const traffic = new Traffic(server.socks, target.port, 20);
+  try {
+    for (const view of ["overview", "sessions", "users"]) {
+      const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+      await watchShifts(page);
+      await page.goto(new URL(`#/${view}`, server.page).href);
+      await page.getByText("Live", { exact: true }).waitFor();
+      await page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null);
+      const times = await page.evaluate(() => ({
+        painted: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0,
+        filled: performance.now(),
+      }));
+      // Data goes on coming.
+      await new Promise((resume) => setTimeout(resume, 10_000));
+      const { shift } = await seen(page);
+      tell(
+        `first view of ${view}`,
+        `painted after ${times.painted.toFixed(0)} ms, full after ${times.filled.toFixed(0)} ms, ` +
+          `layout shift in 10 s ${shift.toFixed(3)}`,
+      );
+      await page.context().close();
+    }
+  } finally {
+    await traffic.stop();
+    await server.stop();
+    await target.stop();
+    names.stop();
+  }
+});
