@@ -21,6 +21,7 @@ export function Overview() {
   const feed = useLoad("events", (signal) => events({ minutes: 60, limit: 8 }, signal), "often");
   return (
     <div class="page">
+      <h2 class="quiet-text">Now</h2>
       <Now />
       <Charts />
       <div class="page-head">

@@ -71,22 +71,26 @@ export function Table(props: TableProps) {
     if (last >= lines.length - 20) onEnd?.();
   }, [last, lines.length, onEnd]);
 
-  const move = (to: number): void => {
-    const index = Math.max(0, Math.min(lines.length - 1, to));
-    setCurrent(index);
-    wanted.current = index;
-    list.scrollToIndex(index);
-  };
-
-  // The line that was moved to may not have been an element until now.
-  useEffect(() => {
+  const focusWanted = (): void => {
     if (wanted.current < 0) return;
     const element = scroller.current?.querySelector(`[data-line="${wanted.current}"]`);
     if (element instanceof HTMLElement) {
       element.focus({ preventScroll: true });
       wanted.current = -1;
     }
-  });
+  };
+
+  const move = (to: number): void => {
+    const index = Math.max(0, Math.min(lines.length - 1, to));
+    setCurrent(index);
+    wanted.current = index;
+    list.scrollToIndex(index);
+    // Where nothing changes, nothing is drawn anew.
+    focusWanted();
+  };
+
+  // The line that was moved to may not have been an element until now.
+  useEffect(focusWanted);
 
   useEffect(() => {
     const before = pageKeys.peek();
