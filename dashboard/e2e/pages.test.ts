@@ -20,7 +20,10 @@ const HOSTILE = [
 ];
 
 /** A destination as hostile as a client can ask for. */
-const NOWHERE = "unknown.<b>\n\t\u0000\u2028\u202e👾</b>";
+const NOWHERE = "unknown.<b onclick='x'>&lt;\"</b>";
+
+/** A name that nobody has; the record of the failed login tells it. */
+const NOBODY = "no\nbody\u202e<u>";
 
 const RULES = `[global]
 default_policy = "allow"
@@ -53,7 +56,7 @@ beforeAll(async () => {
   }
   const bold = { user: "<b>bold</b>", password: "p" };
   expect(await Client.ask(world.proxy.socks, "secret.example", 443, bold)).toBe(2);
-  expect(await Client.ask(world.proxy.socks, "x.example", 1, { user: "nobody", password: "<u>" })).toBe(0xff);
+  expect(await Client.ask(world.proxy.socks, "x.example", 1, { user: NOBODY, password: "p" })).toBe(0xff);
 });
 afterAll(() => world?.stop());
 afterEach(async () => expect(await world.clear()).toEqual([]));
@@ -115,9 +118,10 @@ test("names that were made to break a page stand in it as text", async () => {
     await page.goto(new URL(`#/sessions?${query}`, world.proxy.page).href);
     await page.getByText("1 ended session", { exact: true }).waitFor();
   }
-  await page.goto(new URL("#/sessions?show=ended", world.proxy.page).href);
+  await page.goto(new URL("#/sessions?show=ended&cols=dest,detail", world.proxy.page).href);
   const ended = page.getByRole("table", { name: "Ended sessions" });
-  await ended.getByText("unknown.<b>\\n\\t\\u{0}\\u{2028}\\u{202e}👾</b>:80").first().waitFor();
+  await ended.getByText(`${NOWHERE}:80`).first().waitFor();
+  await ended.getByText("no\\nbody\\u{202e}<u>").waitFor();
   expect(await page.title()).toBe("Sessions · RustSocks");
 });
 
