@@ -20,7 +20,7 @@ const HOSTILE = [
 ];
 
 /** A destination as hostile as a client can ask for. */
-const NOWHERE = "unknown.<b onclick='x'>&lt;\"</b>";
+const NOWHERE = "unknown.<b/onclick='x'>&lt;\"</b>";
 
 /** A name that nobody has; the record of the failed login tells it. */
 const NOBODY = "no\nbody\u202e<u>";
