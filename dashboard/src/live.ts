@@ -390,3 +390,6 @@ export class LiveStream {
 }
 
 export const live = new LiveStore();
+
+/** The server's time at which a view is held, milliseconds; null while it is live. */
+export const heldAt = signal<number | null>(null);

@@ -4,7 +4,7 @@ import { mayOperate } from "../api/login";
 import { failureText } from "../api/outcome";
 import { exportUrl, type Query } from "../api/sessions";
 import { byteRate, count, things } from "../format";
-import { live, type Row } from "../live";
+import { heldAt, live, type Row } from "../live";
 import { say } from "../parts/Announcer";
 import { clearPageKeys, pageKeys } from "../parts/keys";
 import { Empty, Skeleton, Trouble } from "../parts/State";
@@ -49,15 +49,17 @@ function Running({ params }: { params: URLSearchParams }) {
   const sort = parseSort(params.get("sort")) ?? NEWEST.running;
   const [frozen, setFrozen] = useState<Frozen | null>(null);
   const rows = useRunning(filter, sort, frozen);
+  useEffect(() => release, []);
   const toggle = (): void => {
-    setFrozen(frozen === null ? pause() : null);
+    const next = frozen === null ? pause() : null;
+    setFrozen(next);
+    heldAt.value = next?.now ?? null;
     say(frozen === null ? "The view is paused." : "The view is live.");
   };
   const now = frozen?.now ?? live.now();
   // With the rows, not with each moment: summing a hundred thousand takes a while.
   const { running, flow } = useMemo(() => sum(rows, now), [rows]);
   const runningRows = (): Row[] => rows.filter((row) => row.endedAt === 0);
-  const sessions = (): readonly Row[] => rows;
   const byServer = serverKnows(filter);
   return (
     <Page
@@ -71,13 +73,15 @@ function Running({ params }: { params: URLSearchParams }) {
       pause={{ paused: frozen !== null, toggle }}
       summary={
         <>
-          <b>{count(running)}</b> of {things(frozen?.rows.length ?? live.running, "running session")}
+          <b>{count(running)}</b> of {things(frozen?.running ?? live.running, "running session")}
           {flow > 0 && <span class="quiet"> · {byteRate(flow)}</span>}
           {frozen !== null && <Meanwhile frozen={frozen} />}
         </>
       }
       exported={
-        frozen === null && byServer ? { query: { ...toQuery(filter), status: "active" } } : { rows: sessions }
+        frozen === null && byServer
+          ? { query: { ...toQuery(filter), status: "active" } }
+          : { rows: runningRows }
       }
       wish={() =>
         byServer
@@ -103,6 +107,11 @@ function Running({ params }: { params: URLSearchParams }) {
       }
     />
   );
+}
+
+/** A view that is left is not held any more. */
+function release(): void {
+  heldAt.value = null;
 }
 
 /** How many of the rows still run, and how many bytes per second they move. */

@@ -2,7 +2,7 @@
 
 import { readStatus, reasonText, type Session, statusText } from "../api/session";
 import { bytes, duration, moment, utc, visible } from "../format";
-import { live } from "../live";
+import { heldAt, live } from "../live";
 import { lasted } from "./lasted";
 import { tick } from "./load";
 
@@ -34,7 +34,7 @@ export function Bytes({ count }: { count: number }) {
 
 /** How long a session lasted, or has lasted until now. */
 export function Lasted({ session }: { session: Session }) {
-  const now = session.duration_ms == null ? tick.value + live.clockOffset : 0;
+  const now = session.duration_ms == null ? (heldAt.value ?? tick.value + live.clockOffset) : 0;
   return <span>{duration(lasted(session, Date.parse(session.start_time), now))}</span>;
 }
 

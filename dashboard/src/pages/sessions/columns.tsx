@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { destination } from "../../api/session";
 import { byteRate, count, duration, endpoint } from "../../format";
-import { live, type Row } from "../../live";
+import { heldAt, live, type Row } from "../../live";
 import { tick } from "../../parts/load";
 import { Bytes, Lasted, Name, State, Time } from "../../parts/Text";
 import { rate, type SortKey } from "./order";
@@ -131,7 +131,7 @@ export function shapeOf(column: Column): ColumnShape {
 
 /** The rate of a row, with what it is made of on hover. */
 export function Rate({ row }: { row: Row }) {
-  const now = tick.value + live.clockOffset;
+  const now = heldAt.value ?? tick.value + live.clockOffset;
   if (rate(row, now) === 0) return <span class="quiet">–</span>;
   const parts = `sent ${byteRate(row.rateSent)}, received ${byteRate(row.rateReceived)}`;
   return <span title={parts}>{byteRate(row.rateSent + row.rateReceived)}</span>;

@@ -15,6 +15,7 @@ export interface Frozen {
   /** The server's time when the view was paused. */
   now: number;
   /** What the store had counted then. */
+  running: number;
   opened: number;
   ended: number;
 }
@@ -23,7 +24,7 @@ export interface Frozen {
 export function pause(): Frozen {
   const rows = freeze(live.rows);
   const { opened, ended } = live.totals;
-  return { view: new RowView(rows, false), rows, now: live.now(), opened, ended };
+  return { view: new RowView(rows, false), rows, now: live.now(), running: live.running, opened, ended };
 }
 
 /** The rows that pass, in order; `frozen` takes the place of the store while the view is paused. */
