@@ -66,7 +66,7 @@ enum Command {
     /// Ask a running server whether it is well; exits with 0 (it is) or 1.
     Status(console::Status),
     /// Look at sessions of a running server, and end them.
-    Sessions(console::Sessions),
+    Sessions(Box<console::Sessions>),
     /// Ask a running server who used how much.
     Stats(console::Stats),
     /// Watch the sessions of a running server, full-screen.
@@ -134,7 +134,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Journal(JournalCommand::Show { dir })) => journal_show(dir, config),
         Some(Command::Acl(AclCommand::Test(test))) => acl_test(test, config),
         Some(Command::Status(status)) => console::run(status, config),
-        Some(Command::Sessions(sessions)) => console::run(sessions, config),
+        Some(Command::Sessions(sessions)) => console::run(*sessions, config),
         Some(Command::Stats(stats)) => console::run(stats, config),
         #[cfg(feature = "tui")]
         Some(Command::Top(top)) => console::run(top, config),
