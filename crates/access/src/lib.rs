@@ -1,4 +1,5 @@
-//! Who may do what: who a client is ([`auth`]), and which targets it may reach ([`acl`]).
+//! Who may do what: who a client is ([`auth`]), which targets it may reach ([`acl`]), and who may
+//! look at the sessions or end them ([`operators`]).
 //!
 //! Policy only. A verdict is a function of facts (a name, a password, a source address, a host, a
 //! port); no client's stream is ever read here, nothing is resolved and nothing is connected.
@@ -55,6 +56,7 @@
 
 pub mod acl;
 pub mod auth;
+pub mod operators;
 mod user;
 
 pub use user::{UserName, UserNameError};

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use argon2::password_hash::phc::PasswordHash;
@@ -113,6 +114,16 @@ impl Authenticator {
     /// How many users there are.
     pub fn user_count(&self) -> usize {
         self.shared.table.load().len()
+    }
+
+    /// How long a source is not heard because of its failures; none where it is heard.
+    pub fn retry_after(&self, source: IpAddr) -> Option<Duration> {
+        self.shared.throttle.retry_after(source)
+    }
+
+    /// Counts a failure of a source that was found elsewhere than in [`Authenticator::check`].
+    pub fn count_failure(&self, source: IpAddr) {
+        self.shared.throttle.charge(source);
     }
 
     /// How many Argon2id computations were run since the start.

@@ -100,6 +100,19 @@ impl Credential {
         &self.user
     }
 
+    /// What tells this credential from any other of the same user, under a key: it changes
+    /// when the password or its hash does, and tells nothing of either.
+    pub(crate) fn stamp(&self, key: &[u8; 32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        match &self.proof {
+            Proof::Plaintext(password) => {
+                hasher.update(b"password:").update(password.expose_secret().as_bytes())
+            }
+            Proof::Hash(hash) => hasher.update(b"hash:").update(hash.to_string().as_bytes()),
+        };
+        *hasher.finalize().as_bytes()
+    }
+
     /// Whether the password stands in the configuration as it is.
     pub fn is_plaintext(&self) -> bool {
         matches!(self.proof, Proof::Plaintext(_))

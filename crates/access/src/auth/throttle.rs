@@ -55,9 +55,16 @@ impl Throttle {
 
     /// Whether this source has no failure left.
     pub(super) fn is_exhausted(&self, source: IpAddr) -> bool {
-        let Some(forgiven_at) = self.forgiven_at.get(&network_of(source)) else { return false };
+        self.retry_after(source).is_some()
+    }
+
+    /// How long this source is not heard; none where it has a failure left.
+    pub(super) fn retry_after(&self, source: IpAddr) -> Option<Duration> {
+        let forgiven_at = self.forgiven_at.get(&network_of(source))?;
         // Full when one more failure would go beyond the burst.
-        forgiven_at.load(Ordering::Relaxed) + self.refill_nanos > self.now() + self.burst_nanos
+        let full_until = forgiven_at.load(Ordering::Relaxed) + self.refill_nanos;
+        let wait = full_until.saturating_sub(self.now() + self.burst_nanos);
+        (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
     /// Counts a failure of this source.
@@ -111,7 +118,7 @@ mod tests {
             assert!(!throttle.is_exhausted(source));
             throttle.charge(source);
         }
-        assert!(throttle.is_exhausted(source));
+        assert_eq!(throttle.retry_after(source), Some(Duration::from_secs(10)));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!(!throttle.is_exhausted(source));
         throttle.charge(source);
