@@ -163,7 +163,6 @@ pub(crate) struct TestView {
     responses(
         (status = 200, description = "What the rules say", body = TestView),
         (status = 400, description = "The body is wrong", body = Problem),
-        (status = 403, description = "The request comes from a page of another origin", body = Problem),
         (status = 413, description = "The body is larger than 1 MB", body = Problem),
     )
 )]
@@ -230,7 +229,6 @@ pub(crate) struct ReloadView {
     post, path = "/api/admin/reload-acl", tag = "acl",
     responses(
         (status = 200, description = "The rules of the file are in force", body = ReloadView),
-        (status = 403, description = "The request comes from a page of another origin", body = Problem),
         (status = 409, description = "The rules are switched off", body = Problem),
         (status = 422, description = "The file is broken; the old rules stay", body = Problem),
     )

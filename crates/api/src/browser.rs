@@ -1,8 +1,16 @@
 //! The API browser, served from the program itself.
 
 use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// What its pages may run and fetch: what is served with them. It sets styles in its markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
 
 /// `/swagger-ui/`, showing the description at `/api/openapi.json` below the same base path.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(
@@ -12,5 +20,13 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(
     let described = format!("{base_path}/api/openapi.json");
     let config = Config::new([described]).try_it_out_enabled(true);
     // The description itself is served with the other routes; this one is for the browser.
-    SwaggerUi::new("/swagger-ui").config(config).url("/api/openapi.json", openapi.clone()).into()
+    let pages = SwaggerUi::new("/swagger-ui").config(config);
+    let router: Router<S> = pages.url("/api/openapi.json", openapi.clone()).into();
+    router.layer(middleware::map_response(with_policy))
+}
+
+async fn with_policy(mut response: Response) -> Response {
+    let policy = HeaderValue::from_static(POLICY);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }

@@ -5,26 +5,34 @@
 //! types that know no JSON.
 
 mod acl;
+mod asker;
 #[cfg(feature = "api-docs")]
 mod browser;
+mod cookie;
 mod course;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod describe;
 mod events;
 mod export;
+mod gate;
 mod guard;
+mod headers;
 mod health;
 mod history;
 mod live;
+mod login;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod params;
 mod pool;
 mod problem;
+mod refusal;
 mod routes;
+mod security;
 mod serve;
 mod shapes;
+mod source;
 mod stats;
 mod stream;
 mod system;
@@ -32,7 +40,9 @@ mod system;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use rustsocks_access::acl::Acl;
+use rustsocks_access::operators::Operators;
 use rustsocks_journal::Journal;
 use rustsocks_sessions::Table;
 use rustsocks_storage::{Figures, Flusher, Points, Store};
@@ -55,6 +65,8 @@ pub struct Options {
     pub dashboard: bool,
     /// How many hours of statistics are shown where nobody says.
     pub stats_window_hours: u64,
+    /// Proxies in front of the API, whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The ledger's store and the one that fills it.
@@ -79,6 +91,8 @@ pub struct Api {
     pub ledger: Option<Ledger>,
     /// The access rules.
     pub acl: Acl,
+    /// Who may ask; none where no login is needed.
+    pub operators: Option<Operators>,
     /// The operator events.
     pub events: Events,
     /// The metrics page; none where it is off.
@@ -98,7 +112,7 @@ pub struct Api {
     pub options: Options,
 }
 
-/// Whether the API may be bound to this address: without a login, to loopback alone.
+/// Whether the API may be bound to this address where no login is needed: to loopback alone.
 pub fn may_bind(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }

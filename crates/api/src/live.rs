@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use rustsocks_storage::{Answer, Direction, Filter, Page, Paging, Sort, SortKey, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Api;
+use crate::asker::Asker;
 use crate::history;
 use crate::params::{Both, FilterParams, PageParams, Params, Scope};
 use crate::problem::Problem;
@@ -103,7 +104,6 @@ pub(crate) struct TerminateBody {
     responses(
         (status = 202, description = "It was asked to end; the session as it is now", body = SessionView),
         (status = 400, description = "The id is no UUID, or the body is wrong", body = Problem),
-        (status = 403, description = "The request comes from a page of another origin", body = Problem),
         (status = 404, description = "There is no such session", body = Problem),
         (status = 409, description = "It has ended already", body = Problem),
         (status = 413, description = "The body is larger than 1 MB", body = Problem),
@@ -113,12 +113,13 @@ pub(crate) struct TerminateBody {
 )]
 pub(crate) async fn terminate(
     State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
     let id = session_id(&id)?;
     let TerminateBody { reason } = crate::problem::body(&body)?;
-    let detail = detail(reason.as_deref())?;
+    let detail = detail(&asker, reason.as_deref())?;
     match api.table.get(id) {
         Some(session)
             if session.stop(CloseReason::AdminTerminated, Some(detail.as_str().into())) =>
@@ -139,13 +140,14 @@ pub(crate) async fn terminate(
 }
 
 /// What an operator's wish leaves in the record.
-fn detail(reason: Option<&str>) -> Result<String, Problem> {
+fn detail(asker: &Asker, reason: Option<&str>) -> Result<String, Problem> {
+    let who = asker.signature();
     match reason {
         Some(reason) if reason.len() > 1000 => {
             Err(Problem::bad_request("reason: longer than 1000 bytes"))
         }
-        Some(reason) => Ok(format!("ended by an operator through the API: {reason}")),
-        None => Ok("ended by an operator through the API".to_owned()),
+        Some(reason) => Ok(format!("ended by {who} through the API: {reason}")),
+        None => Ok(format!("ended by {who} through the API")),
     }
 }
 
@@ -192,18 +194,18 @@ const MOST_SHOWN: usize = 100;
         (status = 200, description = "With `dry_run`: what would be ended", body = Terminated),
         (status = 202, description = "They were asked to end", body = Terminated),
         (status = 400, description = "A parameter or the body is wrong, or nothing says which sessions", body = Problem),
-        (status = 403, description = "The request comes from a page of another origin", body = Problem),
         (status = 413, description = "The body is larger than 1 MB", body = Problem),
     )
 )]
 pub(crate) async fn terminate_many(
     State(api): State<Api>,
+    Extension(asker): Extension<Asker>,
     Params(wanted): Params<FilterParams>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Terminated>), Problem> {
     let request = wanted.check(api.table.clock().now().wall)?;
     let TerminateManyBody { reason, dry_run, all } = crate::problem::body(&body)?;
-    let detail = detail(reason.as_deref())?;
+    let detail = detail(&asker, reason.as_deref())?;
     let mut filter = request.filter;
     let own = api.table.node();
     if request.scope == Some(Scope::Cluster)

@@ -2,26 +2,38 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
 use utoipa::OpenApi as _;
 use utoipa::openapi::{OpenApi, Server};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::describe::describe;
+use crate::gate::gate;
 use crate::problem::Problem;
+use crate::security::secured;
 use crate::{
-    Api, Options, acl, course, events, export, health, history, live, pool, stats, stream, system,
+    Api, Options, acl, course, events, export, health, history, live, login, pool, stats, stream,
+    system,
 };
 
 #[derive(utoipa::OpenApi)]
 #[openapi()]
 struct Empty;
 
-/// All documented routes.
-fn documented() -> OpenApiRouter<Api> {
-    let router = OpenApiRouter::with_openapi(Empty::openapi())
+/// The few routes that nobody needs a login for.
+fn open() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Empty::openapi())
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
+        .routes(routes!(login::login))
+}
+
+/// All other documented routes. They are behind the gate.
+fn closed() -> OpenApiRouter<Api> {
+    let router = OpenApiRouter::with_openapi(Empty::openapi())
+        .routes(routes!(login::logout))
+        .routes(routes!(login::session))
         .routes(routes!(stats::stats))
         .routes(routes!(stats::failures))
         .routes(routes!(stats::usage))
@@ -59,9 +71,8 @@ fn with_metrics(router: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
 /// # Panics
 /// Never: the description is made of strings and numbers.
 pub fn openapi_json() -> String {
-    let (_, openapi) = documented().split_for_parts();
-    let mut json =
-        describe(openapi).to_pretty_json().expect("a description is plain strings and numbers");
+    let described = describe(secured(open().into_openapi(), closed().into_openapi()));
+    let mut json = described.to_pretty_json().expect("a description is plain strings and numbers");
     json.push('\n');
     json
 }
@@ -69,14 +80,19 @@ pub fn openapi_json() -> String {
 /// The router of an API, ready to serve.
 pub(crate) fn router(api: Api) -> Router {
     let options = api.options.clone();
-    let (router, openapi) = documented().split_for_parts();
-    let mut openapi = describe(openapi);
+    let (open, of_open) = open().split_for_parts();
+    let (closed, of_closed) = closed().split_for_parts();
+    let mut openapi = describe(secured(of_open, of_closed));
     if !options.base_path.is_empty() {
         // Without it, whoever reads the description asks at the root.
         openapi.servers = Some(vec![Server::new(&options.base_path)]);
     }
-    let router = with_description(router, openapi, &api);
-    let router = router.fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(api);
+    let closed = with_description(closed, openapi, &api)
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), gate));
+    let open = open.method_not_allowed_fallback(wrong_method);
+    let router = closed.merge(open).with_state(api);
     let router = match options.base_path.is_empty() {
         true => router,
         false => Router::new().nest(&options.base_path, router).fallback(unknown),

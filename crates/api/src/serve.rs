@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,9 +20,11 @@ use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use crate::guard::Hosts;
 use crate::problem::Problem;
+use crate::source::Peer;
 use crate::stream::Hub;
-use crate::{Api, guard, routes};
+use crate::{Api, guard, headers, routes};
 
 /// Connections at once; further ones wait in the listener's queue.
 const MOST_CONNECTIONS: usize = 2048;
@@ -50,10 +54,10 @@ impl Api {
             loop {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
                 match listener.accept().await {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
                         let (app, stop) = (app.clone(), stop.clone());
                         connections.spawn(async move {
-                            serve_connection(stream, app, stop).await;
+                            serve_connection(stream, Peer(peer.ip()), app, stop).await;
                             drop(place);
                         });
                     }
@@ -70,22 +74,32 @@ impl Api {
     /// The routes with everything that surrounds them.
     pub(crate) fn router(self, stop: CancellationToken) -> Router {
         let hub = Hub::new(self.table.clone(), stop);
+        let hosts = match self.operators {
+            Some(_) => Hosts::Any,
+            None => Hosts::Loopback,
+        };
         routes::router(self)
             .layer(Extension(hub))
-            .layer(middleware::from_fn(guard::guard))
+            .layer(middleware::from_fn_with_state(hosts, guard::guard))
             .layer(middleware::from_fn(limit_time))
             .layer(middleware::from_fn(limit_body))
             .layer(DefaultBodyLimit::max(BODY_BYTES))
             .layer(RequestBodyTimeoutLayer::new(PATIENCE))
             .layer(middleware::from_fn(one_form_of_errors))
             .layer(CatchPanicLayer::custom(|_| panicked()))
+            .layer(middleware::from_fn(headers::protect))
     }
 }
 
-async fn serve_connection(stream: TcpStream, app: Router, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, peer: Peer, app: Router, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(CONNECTION_BUFFER);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let app = TowerToHyperService::new(app);
+    let with_peer = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        app.call(request)
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), with_peer);
     let mut connection = std::pin::pin!(connection);
     // An error is the client's: it sent no HTTP, was too slow, or went away.
     tokio::select! {

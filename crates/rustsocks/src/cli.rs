@@ -9,8 +9,9 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use rustsocks_access::UserName;
 use rustsocks_access::acl::{Acl, Question};
 use rustsocks_access::auth::hash_password;
+use rustsocks_access::operators::new_token;
 use rustsocks_proto::{Host, HostName, Protocol, Target};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -54,6 +55,8 @@ enum Command {
     },
     /// Hash a password read from standard input, for `password_hash`.
     HashPassword,
+    /// Make a token for a program that uses the API, and its hash for `[[sessions.api_tokens]]`.
+    NewToken,
     /// Look after the SQLite file of the sessions.
     #[cfg(feature = "database")]
     Db(crate::db::Db),
@@ -129,6 +132,7 @@ pub(crate) fn run() -> ExitCode {
         },
         Some(Command::Check { file }) => check(&file),
         Some(Command::HashPassword) => hash(),
+        Some(Command::NewToken) => token(),
         #[cfg(feature = "database")]
         Some(Command::Db(db)) => crate::db::run(db, config),
         Some(Command::Journal(JournalCommand::Show { dir })) => journal_show(dir, config),
@@ -220,6 +224,17 @@ fn hash() -> ExitCode {
     match hash_password(&SecretString::from(password)) {
         Ok(hash) => say(&format!("{hash}\n"), ExitCode::SUCCESS),
         Err(error) => complain(&error),
+    }
+}
+
+/// Prints a token, which is shown this once, and its hash.
+fn token() -> ExitCode {
+    match new_token() {
+        Ok((token, hash)) => {
+            let token = Zeroizing::new(token.expose_secret().to_owned());
+            say(&format!("token: {}\ntoken_hash: {hash}\n", *token), ExitCode::SUCCESS)
+        }
+        Err(error) => complain(&format_args!("no randomness from the system: {error}")),
     }
 }
 

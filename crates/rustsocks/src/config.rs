@@ -9,6 +9,7 @@ mod fault;
 mod file;
 mod history;
 mod ledger;
+mod operators;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustsocks_access::UserName;
 use rustsocks_access::auth::Credential;
+use rustsocks_access::operators::Settings as Operators;
 use rustsocks_api::SettingsBySection;
 use rustsocks_journal::JournalOptions;
 use rustsocks_server::pool::PoolSettings;
@@ -45,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) ledger: Option<LedgerConfig>,
     pub(crate) node: String,
     pub(crate) api: Option<ApiConfig>,
+    /// Who may use the API; none where no login is needed.
+    pub(crate) operators: Option<Operators>,
     pub(crate) events: Limits,
     /// How the metrics history is taken; none where it is off.
     pub(crate) history: Option<HistoryConfig>,
@@ -139,6 +144,7 @@ pub(crate) struct ApiConfig {
     pub(crate) dashboard: bool,
     pub(crate) stats_window_hours: u64,
     pub(crate) metrics: bool,
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 /// How the metrics history is taken and kept.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustsocks_access::acl::{Acl, AclWatch};
 use rustsocks_access::auth::Authenticator;
+use rustsocks_access::operators::Operators;
 use rustsocks_api::{Api, Effective, Ledger, Options, PoolSource, PoolState};
 use rustsocks_journal::Journal;
 use rustsocks_server::{
@@ -89,6 +90,7 @@ struct Running {
     server: Arc<Server>,
     listener: TcpListener,
     authenticator: Option<Authenticator>,
+    operators: Option<Operators>,
     acl: Acl,
     events: Events,
     table: Table,
@@ -136,6 +138,10 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         Authentication::None => None,
         Authentication::UserPass(users) => Some(Authenticator::new(users)?),
     };
+    let operators = match config.operators.take() {
+        Some(settings) => Some(Operators::new(settings)?),
+        None => None,
+    };
     let helpers = TaskTracker::new();
     let (stopping, ending, flushed) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -166,6 +172,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
             table: table.clone(),
             ledger: ledger_of_api,
             acl: acl.clone(),
+            operators: operators.clone(),
             events: events.clone(),
             points: points.clone(),
             pool: pool_source(&server),
@@ -179,6 +186,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
                 swagger: form.swagger,
                 dashboard: form.dashboard,
                 stats_window_hours: form.stats_window_hours,
+                trusted_proxies: form.trusted_proxies.clone(),
             },
         };
         helpers.spawn(api.serve(listener, flushed.clone()))
@@ -192,6 +200,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         server,
         listener,
         authenticator,
+        operators,
         acl,
         events,
         table,
@@ -394,8 +403,11 @@ impl Running {
                     if self.acl.is_on() {
                         notices::from_reload(&self.events, self.acl.reload());
                     }
-                    if let (Some(path), Some(users)) = (&self.config.path, &self.authenticator) {
-                        notices::from_users(&self.events, reload_users(path, users));
+                    let (clients, operators) = (self.authenticator.as_ref(), self.operators.as_ref());
+                    let anybody = clients.is_some() || operators.is_some();
+                    if let Some(path) = self.config.path.as_ref().filter(|_| anybody) {
+                        let reload = reload_users(path, clients, operators);
+                        notices::from_users(&self.events, reload);
                     }
                 }
                 _ = self.signals.terminate.recv() => stop(&self.stopping, &hurry),
@@ -457,11 +469,36 @@ fn stop(stopping: &CancellationToken, hurry: &CancellationToken) {
     }
 }
 
-/// Puts the users of the configuration file in force; returns how many there are.
-fn reload_users(path: &Path, authenticator: &Authenticator) -> anyhow::Result<usize> {
-    let Authentication::UserPass(users) = Config::load(path)?.authentication else {
-        anyhow::bail!("auth.socks_method has changed; restart to put it in force");
+/// Puts the users of the configuration file in force, those of the proxy and those of the API;
+/// returns how many there are. All of them or, where something is wrong, none.
+fn reload_users(
+    path: &Path,
+    authenticator: Option<&Authenticator>,
+    operators: Option<&Operators>,
+) -> anyhow::Result<usize> {
+    let config = Config::load(path)?;
+    let clients = match (authenticator, config.authentication) {
+        (Some(authenticator), Authentication::UserPass(users)) => Some((authenticator, users)),
+        (Some(_), Authentication::None) => {
+            anyhow::bail!("auth.socks_method has changed; restart to put it in force")
+        }
+        (None, _) => None,
     };
-    authenticator.replace(users)?;
-    Ok(authenticator.user_count())
+    let settings = match (operators, config.operators) {
+        (Some(operators), Some(settings)) => Some((operators, settings)),
+        (Some(_), None) => {
+            anyhow::bail!("sessions.dashboard_auth.enabled has changed; restart to put it in force")
+        }
+        (None, _) => None,
+    };
+    let mut count = 0;
+    if let Some((authenticator, users)) = clients {
+        authenticator.replace(users)?;
+        count += authenticator.user_count();
+    }
+    if let Some((operators, settings)) = settings {
+        operators.replace(settings.users, settings.tokens)?;
+        count += operators.count();
+    }
+    Ok(count)
 }

@@ -39,7 +39,7 @@ fn a_file_of_0_9_loads_unchanged() {
 #[test]
 fn help_and_version_are_told() {
     let help = text(&rustsocks(&["--help"], "").stdout);
-    for word in ["check", "hash-password", "acl", "--config"] {
+    for word in ["check", "hash-password", "new-token", "acl", "--config"] {
         assert!(help.contains(word), "{help}");
     }
     let version = text(&rustsocks(&["--version"], "").stdout);
@@ -82,6 +82,24 @@ fn a_password_is_hashed_and_never_shown() {
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     assert!(!hash.contains("horse") && output.stderr.is_empty());
     assert_eq!(rustsocks(&["hash-password"], "\n").status.code(), Some(2));
+}
+
+#[test]
+fn a_token_is_new_each_time_and_its_hash_is_what_the_configuration_takes() {
+    let make = || text(&rustsocks(&["new-token"], "").stdout);
+    let (one, other) = (make(), make());
+    assert_ne!(one, other);
+    let value = |name: &str| one.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let (token, hash) = (value("token: "), value("token_hash: "));
+    assert!(token.starts_with("rst_") && token.len() == 68, "{one}");
+    let config = format!(
+        "[sessions.dashboard_auth]\nenabled = true\n\
+         [[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"{hash}\"\n"
+    );
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(config.as_bytes()).unwrap();
+    let output = rustsocks(&["check", file.path().to_str().unwrap()], "");
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

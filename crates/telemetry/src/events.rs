@@ -149,9 +149,11 @@ impl Events {
     }
 
     /// Adds an occurrence. One that equals an event of the last minute raises its count.
-    pub fn raise(&self, occurrence: Occurrence) {
+    ///
+    /// Returns whether it is a new event; never where none are kept.
+    pub fn raise(&self, occurrence: Occurrence) -> bool {
         if self.limits.max_events == 0 {
-            return;
+            return false;
         }
         let now = (self.now)();
         let mut ring = self.lock();
@@ -166,12 +168,13 @@ impl Events {
                 event.count += 1;
                 ring.push_back(event);
             }
-            return;
+            return false;
         }
         if ring.len() >= self.limits.max_events {
             ring.pop_front();
         }
         ring.push_back(Event { first: now, last: now, count: 1, occurrence });
+        true
     }
 
     /// Events, the newest first.

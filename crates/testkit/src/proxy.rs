@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -22,7 +22,11 @@ pub struct Proxy {
     prefix: Vec<String>,
     socks: SocketAddr,
     api: SocketAddr,
+    log: Log,
 }
+
+/// The lines of a log, as a thread reads them.
+type Log = Arc<Mutex<String>>;
 
 impl Proxy {
     /// Starts `program` with this configuration, which says nothing about ports and paths.
@@ -35,15 +39,17 @@ impl Proxy {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("rustsocks.toml"), with_ports(config)).unwrap();
         let prefix: Vec<String> = prefix.iter().map(|&word| word.to_owned()).collect();
-        let (child, socks, api) = launch(Path::new(program), folder.path(), &prefix);
+        let log = Log::default();
+        let (child, socks, api) = launch(Path::new(program), folder.path(), &prefix, &log);
         let program = program.into();
-        Self { child, folder: Some(folder), program, prefix, socks, api }
+        Self { child, folder: Some(folder), program, prefix, socks, api, log }
     }
 
     /// Starts it again in the same folder, after it has ended.
     pub fn restart(&mut self) {
         let folder = self.folder();
-        let (child, socks, api) = launch(&self.program, &folder, &self.prefix);
+        self.log = Log::default();
+        let (child, socks, api) = launch(&self.program, &folder, &self.prefix, &self.log);
         (self.child, self.socks, self.api) = (child, socks, api);
     }
 
@@ -80,6 +86,16 @@ impl Proxy {
     /// Tells the API.
     pub fn post(&self, path: &str, body: &str) -> Answer {
         http::request(self.api, "POST", path, body).unwrap()
+    }
+
+    /// Asks or tells the API, with more headers.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        http::request_with(self.api, method, path, headers, body).unwrap()
+    }
+
+    /// What it has logged since it was started.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Every ended session that the ledger has, the newest end first.
@@ -191,7 +207,12 @@ fn with_ports(config: &str) -> String {
 }
 
 /// Starts the program and reads from its log where it serves.
-fn launch(program: &Path, folder: &Path, prefix: &[String]) -> (Child, SocketAddr, SocketAddr) {
+fn launch(
+    program: &Path,
+    folder: &Path,
+    prefix: &[String],
+    lines: &Log,
+) -> (Child, SocketAddr, SocketAddr) {
     let mut words = prefix.iter().map(String::as_str).chain([program.to_str().unwrap()]);
     let mut child = Command::new(words.next().unwrap())
         .args(words)
@@ -204,8 +225,10 @@ fn launch(program: &Path, folder: &Path, prefix: &[String]) -> (Child, SocketAdd
     let (tell, told) = mpsc::channel();
     let show = std::env::var_os("RUSTSOCKS_TEST_LOG").is_some();
     // Reads on after the ports are known, so that the program never waits for its log.
+    let lines = Arc::clone(lines);
     std::thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {
+            lines.lock().unwrap().push_str(&format!("{line}\n"));
             if show {
                 eprintln!("{line}");
             }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustsocks_access::UserName;
 use rustsocks_access::auth::Credential;
 use rustsocks_api::SettingsBySection;
@@ -18,6 +19,7 @@ use secrecy::SecretString;
 use super::fault::{Fault, nearest};
 use super::history::history;
 use super::ledger::ledger;
+use super::operators::{operators, trusted_proxies};
 use super::place::Source;
 use super::{AclConfig, ApiConfig, Authentication, Config, ServerConfig, effective, file};
 use crate::features;
@@ -39,7 +41,12 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     pub(super) fn new(source: &'a Source<'a>, name: &'a str) -> Self {
-        Self { source, name, nth: 0 }
+        Self::nth(source, name, 0)
+    }
+
+    /// One of several sections of a name, counted from 0.
+    pub(super) fn nth(source: &'a Source<'a>, name: &'a str, nth: usize) -> Self {
+        Self { source, name, nth }
     }
 
     pub(super) fn fault(
@@ -139,7 +146,6 @@ pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config,
     refuse_later(source, "auth.pam", &file.auth.pam)?;
     refuse_later(source, "auth.gssapi", &file.auth.gssapi)?;
     refuse_later(source, "qos", &file.qos)?;
-    refuse_later(source, "sessions.dashboard_auth", &file.sessions.dashboard_auth)?;
     let (listen, server) = server(&file, source)?;
     let authentication = authentication(std::mem::take(&mut file.auth), source, &mut warnings)?;
     let acl = acl(&file.acl, source)?;
@@ -150,8 +156,9 @@ pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config,
         true => Some(ledger(&file.sessions, source)?),
         false => None,
     };
-    note_without_effect(&file, &mut warnings);
-    let api = api(&file, source)?;
+    let trusted_proxies = trusted_proxies(&file.sessions.dashboard_auth, source)?;
+    let operators = operators(&mut file.sessions, source, &mut warnings)?;
+    let api = api(&file, source, operators.is_some(), trusted_proxies)?;
     let events = telemetry(&file.telemetry, source)?;
     let history = history(&file, source, &mut warnings)?;
     let mut config = Config {
@@ -165,6 +172,7 @@ pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config,
         ledger,
         node,
         api,
+        operators,
         events,
         history,
         settings: SettingsBySection::new(),
@@ -264,7 +272,7 @@ fn authentication(
     let wants_password = section.word(key, &form.socks_method, &methods)?;
     let mut users: Vec<Credential> = Vec::new();
     for (nth, user) in form.users.into_iter().enumerate() {
-        let section = Section { source, name: "auth.users", nth };
+        let section = Section::nth(source, "auth.users", nth);
         let credential = credential(user, &section)?;
         if users.iter().any(|known| known.user() == credential.user()) {
             let remedy = "keep one of them";
@@ -290,7 +298,7 @@ fn authentication(
     Ok(Authentication::UserPass(users))
 }
 
-fn credential(user: file::User, section: &Section<'_>) -> Result<Credential, Fault> {
+pub(super) fn credential(user: file::User, section: &Section<'_>) -> Result<Credential, Fault> {
     let file::User { username, password, password_hash } = user;
     let name_fault = |problem: String| section.fault("username", problem, "choose another name");
     UserName::new(&username).map_err(|error| name_fault(error.to_string()))?;
@@ -403,17 +411,19 @@ fn sessions(
     })
 }
 
-fn api(file: &file::File, source: &Source<'_>) -> Result<Option<ApiConfig>, Fault> {
+fn api(
+    file: &file::File,
+    source: &Source<'_>,
+    needs_login: bool,
+    trusted_proxies: Vec<IpNet>,
+) -> Result<Option<ApiConfig>, Fault> {
     let form = &file.sessions;
     let section = Section::new(source, "sessions");
     let address = section.address("stats_api_bind_address", &form.stats_api_bind_address)?;
-    if form.stats_api_enabled && !rustsocks_api::may_bind(address) {
+    if form.stats_api_enabled && !needs_login && !rustsocks_api::may_bind(address) {
         let problem = "without a login the API may be reached from this machine alone";
-        return Err(section.fault(
-            "stats_api_bind_address",
-            problem,
-            "use \"127.0.0.1\" or \"::1\"",
-        ));
+        let remedy = "use \"127.0.0.1\" or \"::1\", or switch on [sessions.dashboard_auth]";
+        return Err(section.fault("stats_api_bind_address", problem, remedy));
     }
     let base_path = form.base_path.trim_end_matches('/');
     let sound = base_path.is_empty()
@@ -456,6 +466,7 @@ fn api(file: &file::File, source: &Source<'_>) -> Result<Option<ApiConfig>, Faul
             1..=HOURS_MAX,
         )?,
         metrics: file.metrics.enabled.unwrap_or(features::METRICS),
+        trusted_proxies,
     };
     Ok(form.stats_api_enabled.then_some(config))
 }
@@ -468,12 +479,4 @@ fn telemetry(form: &file::Telemetry, source: &Source<'_>) -> Result<Limits, Faul
         max_events: if form.enabled { max_events } else { 0 },
         retention: Duration::from_secs(hours * 3600),
     })
-}
-
-/// Names settings of 0.9 that are accepted although nothing reads them yet.
-fn note_without_effect(file: &file::File, warnings: &mut Vec<String>) {
-    let login = &file.sessions.dashboard_auth;
-    if login.get("altcha_enabled").and_then(toml::Value::as_bool) == Some(true) {
-        warnings.push("sessions.dashboard_auth.altcha_enabled has no effect".into());
-    }
 }

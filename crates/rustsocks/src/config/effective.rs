@@ -147,9 +147,12 @@ mod tests {
         let text = "[auth]\n[[auth.users]]\nusername = \"alice\"\npassword = \"geheim\"\n\
                     [sessions.dashboard_auth]\nsession_secret = \"geheim\"\n\
                     [[sessions.dashboard_auth.users]]\nusername = \"a\"\npassword = \"geheim\"\n\
+                    [[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"blake3:6765686569\
+                    6d67656865696d67656865696d67656865696d67656865696d67656865696d3131\"\n\
                     [server.tls]\nkey_password = \"geheim\"\n";
         let settings = settings_of(text);
         let shown = serde_json::to_string(&settings).unwrap();
+        assert!(!shown.contains("67656865"), "{shown}");
         assert!(!shown.contains("geheim") && shown.contains("alice"), "{shown}");
         assert!(shown.contains(HIDDEN), "{shown}");
     }

@@ -139,8 +139,64 @@ section!(Sessions {
     swagger_enabled: Option<bool> = None,
     dashboard_enabled: Option<bool> = None,
     base_path: String = "/".into(),
-    dashboard_auth: toml::Table = toml::Table::new(),
+    dashboard_auth: DashboardAuth = DashboardAuth::default(),
+    api_tokens: Vec<ApiToken> = Vec::new(),
 });
+
+section!(DashboardAuth {
+    enabled: bool = false,
+    altcha_enabled: bool = false,
+    session_secret: Option<Secret> = None,
+    session_duration_hours: i64 = 24,
+    trusted_proxies: Vec<String> = Vec::new(),
+    users: Vec<Operator> = Vec::new(),
+});
+
+/// A text that is not to be shown; the effective configuration hides it by its key.
+#[derive(Clone, Deserialize, Serialize)]
+pub(super) struct Secret(pub(super) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operator {
+    pub(super) username: String,
+    pub(super) password: Option<String>,
+    pub(super) password_hash: Option<String>,
+    #[serde(default = "operate")]
+    pub(super) role: String,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiToken {
+    pub(super) name: String,
+    pub(super) token_hash: String,
+    #[serde(default = "operate")]
+    pub(super) role: String,
+}
+
+impl std::fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiToken").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The role of an operator of whom nothing else is said.
+fn operate() -> String {
+    "operate".into()
+}
 
 section!(Metrics {
     enabled: Option<bool> = None,

@@ -22,7 +22,7 @@ fn every_value_in_the_example_file_is_the_default() {
 #[test]
 fn the_example_file_names_every_key() {
     // Keys of 0.9 that have no effect, or that stand in sections of later capabilities.
-    let unnamed = ["tls", "pam", "gssapi", "dashboard_auth", "qos", "users"];
+    let unnamed = ["tls", "pam", "gssapi", "qos", "users"];
     let form = include_str!("file.rs");
     for line in form.lines().filter(|line| line.starts_with("    ") && line.contains(" = ")) {
         let Some((key, _)) = line.trim().split_once(':') else { continue };
@@ -82,7 +82,47 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[sessions.dashboard_auth]\nenabled = true",
-        "rustsocks.toml:2: sessions.dashboard_auth.enabled = true: not supported yet; set it to false or remove the section",
+        "rustsocks.toml:2: sessions.dashboard_auth.enabled = true: nobody could ever log in: there are no users and no tokens; add [[sessions.dashboard_auth.users]] with username and password_hash, or [[sessions.api_tokens]]",
+    ),
+    (
+        "[sessions.dashboard_auth]\nsession_duration_hours = 0",
+        "rustsocks.toml:2: sessions.dashboard_auth.session_duration_hours = 0: out of range; give a number from 1 to 87600",
+    ),
+    (
+        "[sessions.dashboard_auth]\nsession_secret = 4711",
+        "rustsocks.toml:2: sessions.dashboard_auth.session_secret = (hidden): wrong type, expected a string; see rustsocks.example.toml for every key and its type",
+    ),
+    (
+        "[sessions.dashboard_auth]\ntrusted_proxies = [\"proxy.example\"]",
+        "rustsocks.toml:2: sessions.dashboard_auth.trusted_proxies = [\"proxy.example\"]: not a list of networks; write \"192.0.2.1\" or \"192.0.2.0/24\"",
+    ),
+    (
+        "[[sessions.dashboard_auth.users]]\nusername = \"a\"\npassword = \"x\"\nrole = \"admin\"",
+        "rustsocks.toml:4: sessions.dashboard_auth.users.role = \"admin\": unknown value \"admin\"; use one of \"read\", \"operate\"",
+    ),
+    (
+        "[[sessions.dashboard_auth.users]]\nusername = \"a\"\npassword = \"x\"\n[[sessions.dashboard_auth.users]]\nusername = \"a\"\npassword = \"y\"",
+        "rustsocks.toml:5: sessions.dashboard_auth.users.username = \"a\": the user is configured twice; keep one of them",
+    ),
+    (
+        "[[sessions.dashboard_auth.users]]\nusername = \"a\"\npassword_hash = \"geheim\"",
+        "rustsocks.toml:3: sessions.dashboard_auth.users.password_hash = (hidden): not a PHC string ($argon2id$v=19$m=...); make one with `rustsocks hash-password`; make a new one with `rustsocks hash-password`",
+    ),
+    (
+        "[[sessions.dashboard_auth.users]]\nusername = \"a\"",
+        "rustsocks.toml:2: sessions.dashboard_auth.users.username = \"a\": the user has no password; make a password_hash with `rustsocks hash-password`",
+    ),
+    (
+        "[[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"rst_geheim\"",
+        "rustsocks.toml:3: sessions.api_tokens.token_hash = (hidden): this is a token itself and known to whoever reads the file; make a new one with `rustsocks new-token`, and write its hash here",
+    ),
+    (
+        "[[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"blake3:12\"",
+        "rustsocks.toml:3: sessions.api_tokens.token_hash = (hidden): not a token's hash (blake3: and 64 hexadecimal digits); make a new one with `rustsocks new-token`, and write its hash here",
+    ),
+    (
+        "[[sessions.api_tokens]]\nname = \"ci\"",
+        "rustsocks.toml:1: sessions.api_tokens: missing field `token_hash`; see rustsocks.example.toml for every key and its type",
     ),
     (
         "[auth]\nsocks_method = \"userpas\"",
@@ -166,7 +206,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[sessions]\nstats_api_bind_address = \"0.0.0.0\"",
-        "rustsocks.toml:2: sessions.stats_api_bind_address = \"0.0.0.0\": without a login the API may be reached from this machine alone; use \"127.0.0.1\" or \"::1\"",
+        "rustsocks.toml:2: sessions.stats_api_bind_address = \"0.0.0.0\": without a login the API may be reached from this machine alone; use \"127.0.0.1\" or \"::1\", or switch on [sessions.dashboard_auth]",
     ),
     (
         "[sessions]\nbase_path = \"x y\"",
@@ -202,6 +242,38 @@ fn each_wrong_file_gets_its_one_line() {
     for (text, line) in WRONG.iter().filter(|(text, _)| built_for(text)) {
         assert_eq!(parse(text).unwrap_err(), *line);
     }
+}
+
+/// A file of operators with one token, and what else it is to say.
+fn with_operators(login: &str) -> Config {
+    let hash = format!("blake3:{}", "0".repeat(64));
+    let token = format!("[[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"{hash}\"\n");
+    parse(&format!("{login}\n{token}")).unwrap()
+}
+
+#[test]
+fn with_a_login_the_api_may_listen_anywhere() {
+    let anywhere = "[sessions]\nstats_api_bind_address = \"0.0.0.0\"\n";
+    let config = with_operators(&format!("{anywhere}[sessions.dashboard_auth]\nenabled = true"));
+    assert!(config.api.unwrap().listen.ip().is_unspecified() && config.operators.is_some());
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn weak_choices_about_logins_are_told_and_no_secret_with_them() {
+    let user = "[[sessions.dashboard_auth.users]]\nusername = \"a\"\npassword = \"geheim\"";
+    let login = "[sessions.dashboard_auth]\naltcha_enabled = true\nsession_secret = \"sesam\"";
+    let on = with_operators(&format!("{login}\nenabled = true\n{user}"));
+    let off = with_operators(&format!("{login}\n{user}"));
+    let warnings = on.warnings.join("\n");
+    for words in ["altcha_enabled has no effect", "1 of 1 dashboard users", "session_secret has"] {
+        assert!(warnings.contains(words), "{warnings}");
+    }
+    let shown = format!("{on:?} {off:?}");
+    assert!(!shown.contains("geheim") && !shown.contains("sesam"), "{shown}");
+    assert!(off.operators.is_none());
+    let warnings = off.warnings.join("\n");
+    assert!(warnings.contains("[[sessions.api_tokens]] has no effect"), "{warnings}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod endings;
 mod hostile;
 mod interop;
 mod ledger;
+mod logins;
 mod openapi;
 mod operations;
 mod oracle;
