@@ -114,7 +114,7 @@ fn running(api: &Api, filter: &Filter) -> Vec<Record> {
 
 async fn part(api: &Api, filter: &Filter, behind: Option<Cursor>) -> Result<Page, Problem> {
     match &api.ledger {
-        Some(ledger) => Ok(ledger.store.walk(filter, behind, PIECE).await?),
+        Some(ledger) => Ok(ledger.store.walk(filter, behind, PIECE, &api.table).await?),
         None => Ok(Page { records: Vec::new(), total: 0, next: None }),
     }
 }

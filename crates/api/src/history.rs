@@ -8,7 +8,7 @@ use rustsocks_sessions::{Record, SessionId};
 
 use crate::Api;
 use crate::live::session_id;
-use crate::params::{Both, FilterParams, PageParams, Place, Scope, Wanted};
+use crate::params::{Both, FilterParams, PageParams, Place, Scope, Wanted, text};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
@@ -51,7 +51,7 @@ pub(crate) async fn of_user(
     if wanted.filter.user.as_ref().is_some_and(|asked| *asked != user) {
         return Err(Problem::bad_request("user: differs from the one in the path"));
     }
-    wanted.filter.user = Some(user);
+    wanted.filter.user = text("user", Some(user))?;
     find(&api, wanted, place.check()?).await
 }
 
@@ -66,13 +66,15 @@ async fn find(api: &Api, wanted: Wanted, place: Place) -> Result<Json<SessionPag
     if wanted.scope == Some(Scope::Node) {
         filter.node = Some(api.table.node().as_ref().to_owned());
     }
-    let found = ledger.store.history(&filter, sort, place.paging, size).await?;
+    let store = &ledger.store;
+    let found = store.whole_history(&filter, sort, place.paging, size, &api.table).await?;
     let data = found.records.iter().map(SessionView::from).collect();
     let next = found.next.map(|cursor| cursor.to_string());
     Ok(Json(page(data, found.total, place.page, size, next)))
 }
 
-/// What has ended and still waits for its batch belongs into an answer.
+/// Has what has ended and still waits for its batch saved, so that SQL over the table gives what
+/// an answer gives; where that takes long, the answer is completed from memory.
 pub(crate) async fn bring_up_to_date(api: &Api) {
     if let Some(ledger) = &api.ledger
         && !api.table.outbox().is_empty()

@@ -219,7 +219,7 @@ pub(crate) async fn terminate_many(
     }
     filter.status = None;
     if filter == Filter::default() && !all {
-        let problem = "user: give a filter, or say in the body that all are meant";
+        let problem = "all: give a filter, or say in the body that all are meant";
         return Err(Problem::bad_request(problem));
     }
     filter.status = Some(Status::Active);

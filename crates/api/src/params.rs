@@ -271,9 +271,9 @@ pub(crate) fn protocol(name: &str) -> Option<Protocol> {
     [Protocol::Tcp, Protocol::Udp].into_iter().find(|protocol| protocol.name() == name)
 }
 
-/// An instant as RFC 3339 writes it.
+/// An instant as RFC 3339 writes it, from 1970 on.
 pub(crate) fn moment(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+    text.parse().ok().filter(|time| *time >= Timestamp::UNIX_EPOCH)
 }
 
 /// A number within bounds.
@@ -292,7 +292,8 @@ fn least(name: &str, value: Option<u64>) -> Result<Option<u64>, Problem> {
 /// The largest number that every engine, and every reader of JSON numbers of 64 bits, can take.
 pub(crate) const MOST: u64 = i64::MAX.unsigned_abs();
 
-/// Free text to compare with: not empty, not longer than any name.
+/// Free text to compare with: not empty, not longer than any name, without NUL, which no name has
+/// and not every database takes.
 pub(crate) fn text(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match &value {
         Some(text) if text.is_empty() => {
@@ -300,6 +301,9 @@ pub(crate) fn text(name: &str, value: Option<String>) -> Result<Option<String>, 
         }
         Some(text) if text.chars().count() > 255 => {
             Err(Problem::bad_request(format!("{name}: longer than 255 characters")))
+        }
+        Some(text) if text.contains('\0') => {
+            Err(Problem::bad_request(format!("{name}: must not contain NUL")))
         }
         _ => Ok(value),
     }

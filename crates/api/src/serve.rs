@@ -26,7 +26,8 @@ use crate::source::Peer;
 use crate::stream::Hub;
 use crate::{Api, guard, headers, routes};
 
-/// Connections at once; further ones wait in the listener's queue.
+/// Connections at once; further ones wait in the listener's queue. Readers of the live stream may
+/// hold three quarters of them.
 const MOST_CONNECTIONS: usize = 2048;
 
 /// What a connection may hold of a request's head, and of an answer that its client does not read.

@@ -178,3 +178,27 @@ pub(crate) struct SessionPage {
     /// Where the next page begins, for `cursor`; null at the end, or in another order.
     pub(crate) next_cursor: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use rustsocks_sessions::{AclOutcome, Clock, Identity, Opening, Rules, Table};
+
+    use super::*;
+
+    #[test]
+    fn the_columns_of_an_export_are_the_fields_of_a_session_in_their_order() {
+        let table = Table::new(Clock::system(), "node".into(), Rules::default());
+        let session = table.open(Opening {
+            identity: Identity::Anonymous("anonymous".into()),
+            source: ([127, 0, 0, 1], 4000).into(),
+            target: None,
+            command: None,
+            acl: AclOutcome::Off,
+        });
+        let json = serde_json::to_string(&SessionView::from(&session.snapshot())).unwrap();
+        let fields = serde_json::from_str::<serde_json::Value>(&json).unwrap();
+        assert_eq!(fields.as_object().unwrap().len(), SessionView::COLUMNS.len());
+        let places = SessionView::COLUMNS.map(|column| json.find(&format!("\"{column}\":")));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{json}");
+    }
+}

@@ -11,10 +11,10 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::stream;
-use rustsocks_sessions::{Record, Session, Status, Table};
+use rustsocks_sessions::{Record, Session, Status, Table, Told};
 use rustsocks_storage::Filter;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -38,8 +38,13 @@ const LINGER: Duration = Duration::from_secs(60);
 /// A quiet stream says so this often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Events per piece that is handed to a connection.
+/// Readers at once; further ones are turned away, so that connections are left for others.
+const MOST_READERS: usize = 1536;
+
+/// Events per piece that is handed to a connection, and bytes beyond which none is added. A reader
+/// that does not read costs its connection two pieces.
 const MOST_AT_ONCE: usize = 64;
+const PIECE_BYTES: usize = 8 << 10;
 
 /// What happened to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,8 @@ struct Inner {
     /// Owns the gathering task, which ends with `stop`.
     gatherer: TaskTracker,
     stop: CancellationToken,
+    /// Cancelled when nothing more will come.
+    done: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -91,8 +98,8 @@ struct Ring {
     events: VecDeque<Arc<Event>>,
     /// The number of the newest event.
     newest: u64,
-    /// Numbers below this are of a time after which nothing was gathered for a while.
-    unbroken: u64,
+    /// The number of the newest event when gathering began: what came before it is unknown.
+    oldest: u64,
     readers: usize,
     left: Option<Instant>,
     gathers: bool,
@@ -121,41 +128,52 @@ impl Hub {
         let run = table.clock().now().wall.as_microsecond().to_string();
         let ring = Mutex::default();
         let (newest, gatherer) = (watch::Sender::new(0), TaskTracker::new());
-        Self { inner: Arc::new(Inner { table, run, ring, newest, gatherer, stop }) }
+        let done = CancellationToken::new();
+        Self { inner: Arc::new(Inner { table, run, ring, newest, gatherer, stop, done }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
         self.inner.ring.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// A new reader; `last` is the id of the last event it has seen, if it comes back.
-    fn reader(&self, filter: Filter, last: Option<&str>) -> Reader {
+    /// A new reader; `last` is the id of the last event it has seen, if it comes back. None where
+    /// there are too many, or the process stops.
+    fn reader(&self, filter: Filter, last: Option<&str>) -> Option<Reader> {
         let mut ring = self.lock();
+        if ring.readers >= MOST_READERS || self.inner.stop.is_cancelled() {
+            return None;
+        }
         ring.readers += 1;
         if !ring.gathers {
             ring.gathers = true;
+            // A number that no event has: whoever saw the one before has missed what came since.
+            ring.newest += 1;
+            ring.oldest = ring.newest;
+            // Before anything is watched: what opens from here on is new.
+            let began = Instant::now();
             self.inner.table.outbox().watch(true);
-            self.inner.gatherer.spawn(self.clone().gather());
+            self.inner.gatherer.spawn(self.clone().gather(began));
         }
         let known = last.and_then(|last| {
             let (run, number) = last.split_once('.')?;
             let number: u64 = number.parse().ok()?;
-            let known = (ring.unbroken..=ring.newest).contains(&number);
-            (run == self.inner.run && known).then_some(number)
+            let is_known = (ring.oldest..=ring.newest).contains(&number);
+            (run == self.inner.run && is_known).then_some(number)
         });
         let seen = known.unwrap_or(ring.newest);
+        drop(ring);
         // Whoever comes back from another run, or from nowhere, has missed something unknown.
-        let greeting = (last.is_some() && known.is_none()).then(|| self.gap(seen, None));
-        Reader {
-            hub: self.clone(),
-            filter,
-            seen,
-            newest: self.inner.newest.subscribe(),
-            // Its id lets a reader come back that has seen no event yet.
-            greeting: Some(greeting.unwrap_or_else(|| {
-                format!(": rustsocks\nid: {}.{seen}\n\n", self.inner.run).into()
-            })),
-        }
+        let greeting = match last.is_some() && known.is_none() {
+            true => self.gap(seen, None),
+            false => self.comment(seen, "rustsocks"),
+        };
+        let newest = self.inner.newest.subscribe();
+        Some(Reader { hub: self.clone(), filter, seen, newest, greeting: Some(greeting) })
+    }
+
+    /// What a client takes no notice of but for the number, from which it resumes.
+    fn comment(&self, number: u64, text: &str) -> Bytes {
+        format!("id: {}.{number}\n: {text}\n\n", self.inner.run).into()
     }
 
     fn gap(&self, number: u64, missed: Option<u64>) -> Bytes {
@@ -165,17 +183,22 @@ impl Hub {
     }
 
     /// Gathers changes for as long as anybody reads, and a while longer.
-    async fn gather(self) {
-        let began = Instant::now();
+    async fn gather(self, began: Instant) {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let outbox = self.inner.table.outbox();
-        while self.inner.stop.run_until_cancelled(rounds.tick()).await.is_some() {
+        loop {
+            let stopped = self.inner.stop.run_until_cancelled(rounds.tick()).await.is_none();
             let mut events = Vec::new();
             for session in outbox.take_watched() {
                 changes(&session, began, |what, record| events.push((what, record)));
             }
-            if !self.add(events) {
+            let lonely = !self.add(events);
+            if stopped {
+                outbox.watch(false);
+                self.inner.done.cancel();
+            }
+            if stopped || lonely {
                 break;
             }
         }
@@ -198,9 +221,6 @@ impl Hub {
         let lonely = ring.readers == 0 && ring.left.is_none_or(|left| left.elapsed() >= LINGER);
         if lonely {
             ring.gathers = false;
-            // Whoever comes back to an older number is told that something may be missing.
-            ring.newest += 1;
-            ring.unbroken = ring.newest;
             ring.events.clear();
             self.inner.table.outbox().watch(false);
         }
@@ -213,16 +233,19 @@ impl Hub {
 
 /// What happened to a session since it was told of last.
 fn changes(session: &Session, began: Instant, mut tell: impl FnMut(What, Record)) {
-    let ended = session.has_ended();
     let record = session.snapshot();
-    let new = !session.tell() && session.started().mono >= began;
+    let ended = record.end_time.is_some();
+    let told = session.tell(if ended { Told::Ended } else { Told::Runs });
+    let new = told == Told::Nothing && session.started().mono >= began;
     if new && ended {
         tell(What::Opened, opened(&record));
     }
-    match (new, ended) {
+    match (told, ended) {
+        // Seen moving when it had ended already: it was queued once more.
+        (Told::Ended, _) => {}
         (_, true) => tell(What::Ended, record),
-        (true, false) => tell(What::Opened, record),
-        (false, false) => tell(What::Updated, record),
+        (_, false) if new => tell(What::Opened, record),
+        (_, false) => tell(What::Updated, record),
     }
 }
 
@@ -251,7 +274,7 @@ impl Reader {
         }
         let quiet = tokio::time::sleep(HEARTBEAT);
         tokio::pin!(quiet);
-        let stop = self.hub.inner.stop.clone();
+        let done = self.hub.inner.done.clone();
         loop {
             self.newest.borrow_and_update();
             if let Some(text) = self.read() {
@@ -259,8 +282,9 @@ impl Reader {
             }
             tokio::select! {
                 changed = self.newest.changed() => changed.ok()?,
-                () = &mut quiet => return Some(Bytes::from_static(b": quiet\n\n")),
-                () = stop.cancelled() => return None,
+                () = &mut quiet => return Some(self.hub.comment(self.seen, "quiet")),
+                // What came last may have come since the look above.
+                () = done.cancelled() => return self.read(),
             }
         }
     }
@@ -280,12 +304,17 @@ impl Reader {
                 let skip = usize::try_from(self.seen + 1 - first).unwrap_or(usize::MAX);
                 ring.events.iter().skip(skip).take(MOST_AT_ONCE).cloned().collect()
             };
+            let mut piece = Vec::new();
             self.seen = events.last()?.number;
-            let suits = |event: &&Arc<Event>| self.filter.suits(&event.record);
-            let texts: Vec<&[u8]> =
-                events.iter().filter(suits).map(|event| event.text.as_ref()).collect();
-            if !texts.is_empty() {
-                return Some(texts.concat().into());
+            for event in events.iter().filter(|event| self.filter.suits(&event.record)) {
+                piece.extend_from_slice(&event.text);
+                if piece.len() >= PIECE_BYTES {
+                    self.seen = event.number;
+                    break;
+                }
+            }
+            if !piece.is_empty() {
+                return Some(piece.into());
             }
         }
     }
@@ -305,6 +334,7 @@ impl Reader {
     responses(
         (status = 200, description = "Events until either side ends it", body = String, content_type = "text/event-stream"),
         (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 503, description = "There are too many readers, or the server is stopping", body = Problem),
     )
 )]
 pub(crate) async fn stream(
@@ -319,7 +349,10 @@ pub(crate) async fn stream(
     }
     let last = headers.get("last-event-id").map(HeaderValue::to_str);
     let last = last.transpose().map_err(|_| Problem::bad_request("Last-Event-ID: not text"))?;
-    let reader = hub.reader(request.filter, last);
+    let Some(reader) = hub.reader(request.filter, last) else {
+        let detail = format!("more than {MOST_READERS} read the stream, or the server is stopping");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+    };
     let texts = stream::unfold(reader, async |mut reader| {
         let text = reader.next().await?;
         Some((Ok::<_, Infallible>(text), reader))

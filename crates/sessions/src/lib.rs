@@ -52,7 +52,9 @@ pub use id::SessionId;
 pub use outbox::{Jotting, Outbox};
 pub use place::JournalPlace;
 pub use record::Record;
-pub use session::{AclOutcome, Identity, OpenSession, Opening, Session, StopWatch, UserName, Wire};
+pub use session::{
+    AclOutcome, Identity, OpenSession, Opening, Session, StopWatch, Told, UserName, Wire,
+};
 pub use table::{Rules, Table};
 pub use tally::Tally;
 pub use traffic::{Lane, Traffic};

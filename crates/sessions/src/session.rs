@@ -140,8 +140,19 @@ pub struct Session {
     noted_packets: AtomicU64,
     noted_at: AtomicU64,
     booking: Booking,
-    /// Whether those who watch were told of it.
-    told: AtomicBool,
+    /// What those who watch were told of it: a [`Told`].
+    told: AtomicU8,
+}
+
+/// What those who watch were told of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Nothing.
+    Nothing,
+    /// That it runs.
+    Runs,
+    /// That it has ended.
+    Ended,
 }
 
 /// What the store has of a session, as far as this process knows.
@@ -198,7 +209,7 @@ impl Session {
             noted_packets: AtomicU64::new(0),
             noted_at: AtomicU64::new(0),
             booking: Booking::default(),
-            told: AtomicBool::new(false),
+            told: AtomicU8::new(Told::Nothing as u8),
         }
     }
 
@@ -339,9 +350,13 @@ impl Session {
         self.lanes.fetch_and(!flags, Ordering::AcqRel)
     }
 
-    /// Notes that those who watch are told of it; tells whether they were before.
-    pub fn tell(&self) -> bool {
-        self.told.swap(true, Ordering::Relaxed)
+    /// Notes what those who watch are told of it; gives what they were told before.
+    pub fn tell(&self, now: Told) -> Told {
+        match self.told.fetch_max(now as u8, Ordering::Relaxed) {
+            0 => Told::Nothing,
+            1 => Told::Runs,
+            _ => Told::Ended,
+        }
     }
 
     /// Notes that it is given to the store; tells whether it was before.

@@ -1,4 +1,5 @@
-//! What asking costs at a million sessions, per engine: statistics, history, "who was this".
+//! What asking costs at a million sessions, per engine: statistics, failures, history, "who was
+//! this", and reading everything as an export does.
 //!
 //! `cargo bench -p rustsocks-storage --bench asking`; `-- 100000` takes another number of sessions,
 //! `-- 100000 sqlite` one engine alone. Each figure is over 300 questions, while nothing is
@@ -110,6 +111,14 @@ async fn measure(store: &Store, sessions: u64) {
         took.push(ask(24, day + QUESTIONS as i64 * 2000).await.0);
     }
     println!("{engine}: statistics of 24 h between saves: {}", shown(took));
+    let mut took = Vec::new();
+    for _ in 0..QUESTIONS {
+        let query = WindowQuery { hours: 24, top: 10, now: support::at(day) };
+        let began = Instant::now();
+        store.failures(query, &table).await.unwrap();
+        took.push(began.elapsed());
+    }
+    println!("{engine}: failures of 24 h: {}", shown(took));
     let some = session(sessions / 2, sessions);
     let filters = [
         ("history, newest", Filter::default()),
@@ -140,6 +149,27 @@ async fn measure(store: &Store, sessions: u64) {
         }
         println!("{engine}: {name} ({total} found): {}", shown(took));
     }
+    let before = resident();
+    let began = Instant::now();
+    let (mut rows, mut behind, mut most) = (0, None, before);
+    loop {
+        let page = store.walk(&Filter::default(), behind, 1000, &table).await.unwrap();
+        rows += page.records.len();
+        most = resident().max(most);
+        let Some(next) = page.next else { break };
+        behind = Some(next);
+    }
+    let took = began.elapsed().as_secs_f64();
+    let rate = rows as f64 / took;
+    let grown = (most - before) >> 10;
+    println!("{engine}: reading {rows} sessions in {took:.1} s, {rate:.0}/s, {grown} KiB more");
+}
+
+/// Memory that this process holds, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
 #[tokio::main]

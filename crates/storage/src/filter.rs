@@ -228,7 +228,10 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, BadCursor> {
         let (millis, id) = text.split_once('_').ok_or(BadCursor)?;
         let end_millis = millis.parse().map_err(|_| BadCursor)?;
-        Timestamp::from_millisecond(end_millis).map_err(|_| BadCursor)?;
+        let end = Timestamp::from_millisecond(end_millis).map_err(|_| BadCursor)?;
+        if end < Timestamp::UNIX_EPOCH {
+            return Err(BadCursor);
+        }
         Ok(Self { end_millis, session_id: id.parse().map_err(|_| BadCursor)? })
     }
 }
@@ -240,6 +243,55 @@ pub enum Paging {
     Page(u64),
     /// What comes behind this place; for the default order alone.
     Behind(Cursor),
+}
+
+/// A piece of what a store alone has of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    /// What comes behind this place; for the default order alone.
+    pub(crate) behind: Option<Cursor>,
+    /// How many records to pass over first.
+    pub(crate) skip: u64,
+    /// How many to give at most.
+    pub(crate) take: usize,
+}
+
+impl Slice {
+    /// What a page of `size` records needs of the store, and one record more, where up to `more`
+    /// records come from elsewhere; and how many of both together come before the page.
+    pub(crate) fn of(paging: Paging, size: usize, more: usize) -> (Self, usize) {
+        match paging {
+            Paging::Behind(cursor) => {
+                (Self { behind: Some(cursor), skip: 0, take: size.saturating_add(1) }, 0)
+            }
+            Paging::Page(number) => {
+                let skip = number.saturating_mul(size as u64);
+                // All that a store has up to here comes before the page, however the others fall.
+                let passed = skip.saturating_sub(more as u64);
+                let before = usize::try_from(skip - passed).unwrap_or(usize::MAX);
+                let take = before.saturating_add(size).saturating_add(1);
+                (Self { behind: None, skip: passed, take }, before)
+            }
+        }
+    }
+}
+
+/// What a store alone has, all of one moment.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// How often this node had written.
+    pub(crate) own: i64,
+    /// The records of the slice, in their order.
+    pub(crate) records: Vec<Record>,
+    /// How many records the filter finds in all; 0 where nobody asked.
+    pub(crate) total: u64,
+}
+
+/// Whether records are counted as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Total {
+    Counted,
+    Left,
 }
 
 /// A part of the history.
@@ -279,6 +331,7 @@ mod tests {
             "_",
             "1_",
             "x_01a209d1-312c-7766-9078-e3ca9fe9a20f",
+            "-1_01a209d1-312c-7766-9078-e3ca9fe9a20f",
             "9223372036854775807_01a209d1-312c-7766-9078-e3ca9fe9a20f",
         ] {
             assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");

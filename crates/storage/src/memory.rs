@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
 
-use crate::filter::{Filter, Page, Paging, Sort};
-use crate::rollup::{Booked, Changes, MINUTE, span_start};
+use crate::filter::{Filter, Part, Slice, Sort, Total};
+use crate::rollup::{Booked, Changes, Kind, MINUTE, Sums, span_start};
 use crate::store::{crashed, replaces};
 use crate::windows::{Found, Wanted, sums_by_name};
 
@@ -112,25 +112,22 @@ impl MemoryStore {
         self.lock().records.get(&id).cloned()
     }
 
-    pub(crate) fn history(&self, filter: &Filter, sort: Sort, paging: Paging, size: usize) -> Page {
-        let mut found: Vec<Record> =
-            self.lock().records.values().filter(|record| filter.matches(record)).cloned().collect();
+    pub(crate) fn history(&self, filter: &Filter, sort: Sort, slice: Slice, total: Total) -> Part {
+        let _there_anyway = total;
+        let ring = self.lock();
+        let mut found: Vec<&Record> =
+            ring.records.values().filter(|record| filter.matches(record)).collect();
         let total = found.len() as u64;
         found.sort_unstable_by(|left, right| sort.compare(left, right));
-        let part: Vec<Record> = match paging {
-            Paging::Page(number) => {
-                let skip = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(size);
-                found.into_iter().skip(skip).take(size + 1).collect()
-            }
-            Paging::Behind(cursor) => {
-                found.into_iter().filter(|record| cursor.is_before(record)).take(size + 1).collect()
-            }
-        };
-        Page::new(part, size, total, sort)
-    }
-
-    pub(crate) fn walk(&self, filter: &Filter, paging: Paging, size: usize) -> Page {
-        self.history(filter, Sort::default(), paging, size)
+        let skip = usize::try_from(slice.skip).unwrap_or(usize::MAX);
+        let records = found
+            .into_iter()
+            .filter(|record| slice.behind.is_none_or(|cursor| cursor.is_before(record)))
+            .skip(skip)
+            .take(slice.take)
+            .cloned()
+            .collect();
+        Part { own: ring.version, records, total }
     }
 
     pub(crate) fn oldest(&self, before: Timestamp, most: usize) -> Vec<Record> {
@@ -169,11 +166,13 @@ impl MemoryStore {
         let ring = self.lock();
         let ranges = wanted.ranges.iter();
         let sums = sums_by_name(ranges.flat_map(|(_, first, end)| ring.started_in(*first, *end)));
+        let mut total = Sums::default();
+        sums[Kind::User as usize].values().for_each(|sums| total.add(sums));
         let (from, to) = (wanted.edge.0.as_millisecond(), wanted.edge.1.as_millisecond());
         let minutes = ring.started_in(span_start(from, MINUTE), span_start(to, MINUTE) + MINUTE);
         let in_edge = |record: &&Record| (from..to).contains(&record.start_time.as_millisecond());
         let edge = sums_by_name(minutes.filter(in_edge));
-        Found { own: ring.version, others: 0, elsewhere: 0, edge, sums }
+        Found { own: ring.version, others: 0, elsewhere: 0, edge, sums, total }
     }
 
     pub(crate) fn usage(&self, user: Option<&str>, span: i64, range: (i64, i64)) -> Usage {

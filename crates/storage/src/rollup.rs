@@ -98,6 +98,14 @@ const RULE_CHARS: usize = 255;
 impl Kind {
     /// Every kind.
     pub(crate) const ALL: ByKind<Self> = [Self::User, Self::Dest, Self::Reason, Self::Rule];
+
+    /// What a name's place among others of its kind goes by.
+    pub(crate) fn rank(self, sums: &Sums) -> i64 {
+        match self {
+            Self::User => sums.bytes(),
+            Self::Dest | Self::Reason | Self::Rule => sums.sessions,
+        }
+    }
 }
 
 /// What of a session says under which names it is summed.
@@ -196,16 +204,21 @@ impl Changes {
 
     /// A row is there so many times more: 1 adds it, -1 takes it off. What flowed stays.
     pub(crate) fn count(&mut self, record: &Record, times: i64) {
-        self.add(record, &Sums::of(record), times);
+        self.add(record, &Sums::of(record), times, usize::MAX);
     }
 
-    /// Adds sums where a record belongs.
-    pub(crate) fn add(&mut self, record: &Record, sums: &Sums, times: i64) {
+    /// Adds sums where a record belongs. A destination that is new when there are so many names
+    /// already is left out.
+    pub(crate) fn add(&mut self, record: &Record, sums: &Sums, times: i64, most: usize) {
         let start = span_start(record.start_time.as_millisecond(), MINUTE);
         let parts = Kind::ALL.into_iter().zip(names(record)).zip(by_kind(record, sums));
         for ((kind, name), sums) in parts {
             let Some(name) = name else { continue };
             let key = Key { kind, start, node: Arc::clone(&record.node_id), name };
+            let full = kind == Kind::Dest && self.minutes.len() >= most;
+            if full && !self.minutes.contains_key(&key) {
+                continue;
+            }
             self.minutes.entry(key).or_default().add_times(&sums, times);
         }
     }
@@ -223,6 +236,11 @@ impl Changes {
             }
         }
         self.minutes.retain(|_, sums| !sums.is_zero());
+        // Users are never left out: without one nothing is left, but for destinations of which
+        // more was taken off than was ever added.
+        if !self.minutes.keys().any(|key| key.kind == Kind::User) {
+            self.minutes.clear();
+        }
     }
 
     /// What flowed, in the order of its fields, so that two nodes lock rows in one order.

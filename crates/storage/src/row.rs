@@ -10,9 +10,10 @@ use rustsocks_sessions::record::with_port;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
+use crate::filter::Part;
 use crate::memory::Usage;
 use crate::rollup::{ByKind, Named, Sums};
-use crate::sql;
+use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
 use crate::verify::{WrongRollup, WrongRollups};
@@ -95,7 +96,7 @@ impl<R: Columns> Reader<'_, R> {
 }
 
 /// The answers to [`crate::sql::sums`]: versions, rows at the edge, sessions running elsewhere,
-/// sums by kind.
+/// the total, sums by kind.
 pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError> {
     let number = |nth: usize, column| -> Result<i64, StoreError> {
         let row = answers.get(nth).and_then(|rows: &Vec<R>| rows.first());
@@ -132,12 +133,41 @@ pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError>
     }
     let elsewhere = number(2, "total")?.unsigned_abs();
     let mut names = ByKind::<ByName>::default();
-    for (names, rows) in names.iter_mut().zip(answers.iter().skip(3)) {
+    for (names, rows) in names.iter_mut().zip(answers.iter().skip(4)) {
         for row in rows {
             names.insert(row.text("name")?.unwrap_or_default().into(), sums(row, sql::SUMS)?);
         }
     }
-    Ok(Found { own, others: every - own, elsewhere, edge, sums: names })
+    let total = answers.get(3).and_then(|rows| rows.first());
+    let total = total.map(|row| sums(row, sql::SUMS)).transpose()?;
+    let total = total.unwrap_or_default();
+    Ok(Found { own, others: every - own, elsewhere, edge, sums: names, total })
+}
+
+/// The answers to [`crate::sql::history`].
+pub(crate) fn part<R: Columns>(answers: &[Vec<R>; 3]) -> Result<Part, StoreError> {
+    let [own, rows, total] = answers;
+    let number = |rows: &[R], column| -> Result<i64, StoreError> {
+        Ok(rows.first().map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
+    };
+    Ok(Part {
+        own: number(own, "version")?,
+        records: rows.iter().map(record).collect::<Result<_, _>>()?,
+        total: number(total, "total")?.unsigned_abs(),
+    })
+}
+
+/// The lines of an explanation.
+pub(crate) fn explained<R: Columns>(
+    dialect: Dialect,
+    rows: &[R],
+) -> Result<Vec<String>, StoreError> {
+    let line = |row: &R| -> Result<String, StoreError> {
+        let columns = dialect.explained().iter();
+        let texts: Result<Vec<_>, sqlx::Error> = columns.map(|column| row.text(column)).collect();
+        Ok(texts?.into_iter().flatten().collect::<Vec<String>>().join(" "))
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Sums, in columns of these names.

@@ -20,10 +20,10 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::booking::Booking;
-use crate::filter::{Filter, Page, Paging, Sort};
+use crate::filter::{Filter, Part, Slice, Sort, Total};
 use crate::memory::Usage;
 use crate::rollup::Booked;
-use crate::row::{Columns as _, found, record, usage, wrong_rollups};
+use crate::row::{Columns as _, explained, found, part, record, usage, wrong_rollups};
 use crate::sql::{self, Dialect, Statement, Value};
 use crate::store::StoreError;
 use crate::verify::WrongRollups;
@@ -197,11 +197,11 @@ impl ServerStore {
 
     pub(crate) async fn sums(&self, wanted: &Wanted) -> Result<Found, StoreError> {
         let statements = sql::sums(self.dialect, &self.options.node, wanted);
-        let answers: [_; 7] = match wanted.ranges.is_empty() {
+        let answers: [_; 8] = match wanted.ranges.is_empty() {
             true => {
                 let [versions, edge, running, ..] = statements;
                 let [versions, edge, running] = self.read([versions, edge, running]).await?;
-                [versions, edge, running, vec![], vec![], vec![], vec![]]
+                [versions, edge, running, vec![], vec![], vec![], vec![], vec![]]
             }
             false => self.read(statements).await?,
         };
@@ -236,29 +236,28 @@ impl ServerStore {
         &self,
         filter: &Filter,
         sort: Sort,
-        paging: Paging,
-        size: usize,
-    ) -> Result<Page, StoreError> {
-        let page = sql::page(self.dialect, filter, sort, paging, size);
-        let [total, rows] = self.read([sql::count(self.dialect, filter), page]).await?;
-        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
-        Ok(Page::new(records, size, number(&total, "total")?, sort))
+        slice: Slice,
+        total: Total,
+    ) -> Result<Part, StoreError> {
+        let node = &self.options.node;
+        part(&self.read(sql::history(self.dialect, node, filter, sort, slice, total)).await?)
+    }
+
+    pub(crate) async fn explain(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        slice: Slice,
+    ) -> Result<Vec<Vec<String>>, StoreError> {
+        let mut plans = Vec::new();
+        for rows in self.read(sql::explain(self.dialect, filter, sort, slice)).await? {
+            plans.push(explained(self.dialect, &rows)?);
+        }
+        Ok(plans)
     }
 
     pub(crate) async fn close_crashed(&self, node: &str) -> Result<Option<Booked>, StoreError> {
         self.book(1, async |mut booking| booking.close_crashed(node).await).await
-    }
-
-    pub(crate) async fn walk(
-        &self,
-        filter: &Filter,
-        paging: Paging,
-        size: usize,
-    ) -> Result<Page, StoreError> {
-        let [rows] =
-            self.read([sql::page(self.dialect, filter, Sort::default(), paging, size)]).await?;
-        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
-        Ok(Page::new(records, size, 0, Sort::default()))
     }
 
     pub(crate) async fn oldest(

@@ -12,7 +12,7 @@ use rustsocks_sessions::{SessionId, Status};
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType};
 
-use crate::filter::{Cursor, Direction, Filter, Paging, Sort, SortKey};
+use crate::filter::{Cursor, Direction, Filter, Slice, Sort, SortKey, Total};
 use crate::rollup::{Flow, Key, Kind, Sums};
 use crate::time;
 use crate::windows::Wanted;
@@ -91,6 +91,28 @@ impl Dialect {
             Self::Postgres => "\"user\"",
             #[cfg(any(feature = "sqlite", feature = "mysql"))]
             _ => "user",
+        }
+    }
+
+    /// What a statement begins with that is to be explained and not run.
+    fn explain(self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => "EXPLAIN QUERY PLAN ",
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            _ => "EXPLAIN ",
+        }
+    }
+
+    /// What an explanation says, in columns of text.
+    pub(crate) fn explained(self) -> &'static [&'static str] {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => &["detail"],
+            #[cfg(feature = "mysql")]
+            Self::MySql => &["type", "key", "Extra"],
+            #[cfg(feature = "postgres")]
+            Self::Postgres => &["QUERY PLAN"],
         }
     }
 
@@ -349,32 +371,31 @@ pub(crate) fn find(dialect: Dialect, id: SessionId) -> Statement {
 }
 
 /// How many records a filter finds.
-pub(crate) fn count(dialect: Dialect, filter: &Filter) -> Statement {
+fn count(dialect: Dialect, filter: &Filter) -> Statement {
     let mut sql = Statement::new(dialect, "SELECT COUNT(*) AS total FROM sessions");
     push_conditions(&mut sql, filter);
     sql
 }
 
-/// One page; it asks for one row more than the page holds.
-pub(crate) fn page(
-    dialect: Dialect,
-    filter: &Filter,
-    sort: Sort,
-    paging: Paging,
-    size: usize,
-) -> Statement {
+/// A slice of the history.
+pub(crate) fn slice(dialect: Dialect, filter: &Filter, sort: Sort, slice: Slice) -> Statement {
     let mut sql = Statement::new(dialect, dialect.select());
     push_conditions(&mut sql, filter);
-    if let Paging::Behind(Cursor { end_millis, session_id }) = paging {
+    #[cfg(feature = "sqlite")]
+    if dialect == Dialect::Sqlite && sort.key == SortKey::StartTime {
+        // A sign before the column keeps SQLite from the index of ends, which has another order.
+        sql.text = sql.text.replacen(" WHERE end_time", " WHERE +end_time", 1);
+    }
+    if let Some(Cursor { end_millis, session_id }) = slice.behind {
         let end = Timestamp::from_millisecond(end_millis).unwrap_or(Timestamp::MAX);
         // The first half is for engines that find no range in the second.
         sql.push(" AND end_time <= ").time(end);
         sql.push(" AND (end_time, session_id) < (").time(end).push(", ").id(session_id).push(")");
     }
     push_order(&mut sql, sort);
-    sql.push(" LIMIT ").number(size as u64 + 1);
-    if let Paging::Page(number) = paging {
-        sql.push(" OFFSET ").number(number.saturating_mul(size as u64));
+    sql.push(" LIMIT ").number(slice.take as u64);
+    if slice.skip > 0 {
+        sql.push(" OFFSET ").number(slice.skip);
     }
     sql
 }
@@ -508,6 +529,38 @@ pub(crate) fn own_version(dialect: Dialect, node: &str) -> Statement {
     sql
 }
 
+/// How the engine means to find a slice of the history, and to count all of it.
+pub(crate) fn explain(
+    dialect: Dialect,
+    filter: &Filter,
+    sort: Sort,
+    wanted: Slice,
+) -> [Statement; 2] {
+    [slice(dialect, filter, sort, wanted), count(dialect, filter)].map(|mut statement| {
+        statement.text.insert_str(0, dialect.explain());
+        statement
+    })
+}
+
+/// A slice of the history, all of one moment: how often this node has written, the rows, and how
+/// many there are in all where that is asked.
+pub(crate) fn history(
+    dialect: Dialect,
+    node: &str,
+    filter: &Filter,
+    sort: Sort,
+    wanted: Slice,
+    total: Total,
+) -> [Statement; 3] {
+    let total = match total {
+        Total::Counted => count(dialect, filter),
+        Total::Left => {
+            Statement::new(dialect, "SELECT COUNT(*) AS total FROM rollup_versions WHERE 1 = 0")
+        }
+    };
+    [own_version(dialect, node), slice(dialect, filter, sort, wanted), total]
+}
+
 /// How often a node has written, and all others together.
 pub(crate) fn versions(dialect: Dialect, node: &str) -> Statement {
     let mut sql = Statement::new(dialect, "SELECT ");
@@ -520,7 +573,7 @@ pub(crate) fn versions(dialect: Dialect, node: &str) -> Statement {
 }
 
 /// Sums by kind and name over ranges of spans: span, first start, end, in seconds. What is not
-/// among the `most` names with the most sessions of its kind may be left out.
+/// among the first `most` names of its kind may be left out.
 pub(crate) fn sum_rollups(
     dialect: Dialect,
     kind: Kind,
@@ -536,24 +589,46 @@ pub(crate) fn sum_rollups(
     SUMS.iter().for_each(|column| {
         sql.push(", ").push(&dialect.sum(column));
     });
+    push_ranges(&mut sql, kind, ranges);
+    sql.push(" GROUP BY rollups.name ORDER BY ").push(match kind {
+        Kind::User => "SUM(rollups.bytes_sent + rollups.bytes_received)",
+        Kind::Dest | Kind::Reason | Kind::Rule => "SUM(rollups.sessions)",
+    });
+    sql.push(" DESC LIMIT ").number(most as u64);
+    sql
+}
+
+fn push_ranges(sql: &mut Statement, kind: Kind, ranges: &[(i64, i64, i64)]) {
     sql.push(" FROM rollups WHERE kind = ").fixed(name_of(kind)).push(" AND (");
     for (nth, (span, first, end)) in ranges.iter().enumerate() {
         sql.push(if nth > 0 { " OR " } else { "" }).push("(span = ").signed(*span);
         sql.push(" AND start >= ").signed(*first).push(" AND start < ").signed(*end).push(")");
     }
-    sql.push(") GROUP BY rollups.name ORDER BY SUM(rollups.sessions) DESC LIMIT ");
-    sql.number(most as u64);
+    sql.push(")");
+}
+
+/// Sums of all sessions over ranges of spans.
+fn sum_all(dialect: Dialect, ranges: &[(i64, i64, i64)]) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    for (nth, column) in SUMS.iter().enumerate() {
+        sql.push(if nth > 0 { ", " } else { "" }).push(&dialect.sum(column));
+    }
+    push_ranges(&mut sql, Kind::User, ranges);
     sql
 }
 
 /// All that statistics need, for one moment: versions, rows at the edge, sessions running
-/// elsewhere, sums by kind.
-pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement; 7] {
+/// elsewhere, the total, sums by kind.
+pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement; 8] {
     let [users, dests, reasons, rules] =
         Kind::ALL.map(|kind| sum_rollups(dialect, kind, &wanted.ranges, wanted.most));
     let edge = started(dialect, wanted.edge.0, wanted.edge.1);
     let elsewhere = running_elsewhere(dialect, node);
-    [versions(dialect, node), edge, elsewhere, users, dests, reasons, rules]
+    let total = match wanted.total {
+        true => sum_all(dialect, &wanted.ranges),
+        false => Statement::new(dialect, "SELECT 1 FROM rollups WHERE 1 = 0"),
+    };
+    [versions(dialect, node), edge, elsewhere, total, users, dests, reasons, rules]
 }
 
 /// What sums need of the sessions that started in a range of time, the end left out.
@@ -724,9 +799,10 @@ fn push_order(sql: &mut Statement, sort: Sort) {
         Direction::Descending => " DESC",
     };
     sql.push(" ORDER BY ").push(&key).push(direction);
-    // Among engines only PostgreSQL takes "no value" for the largest one.
+    // Among engines only PostgreSQL takes "no value" for the largest one. Said where some rows have
+    // none and others do, for no index has this order; by their end, either all have one or none.
     #[cfg(feature = "postgres")]
-    if sql.dialect == Dialect::Postgres {
+    if sql.dialect == Dialect::Postgres && sort.key == SortKey::Duration {
         sql.push(match sort.direction {
             Direction::Ascending => " NULLS FIRST",
             Direction::Descending => " NULLS LAST",

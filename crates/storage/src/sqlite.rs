@@ -28,10 +28,10 @@ use self::check::Verdict;
 use self::place::{Lock, refuse};
 use self::schema::Schema;
 use crate::booking::Booking;
-use crate::filter::{Filter, Page, Paging, Sort};
+use crate::filter::{Filter, Part, Slice, Sort, Total};
 use crate::memory::Usage;
 use crate::rollup::Booked;
-use crate::row::{Columns as _, found, record, usage, wrong_rollups};
+use crate::row::{Columns as _, explained, found, record, usage, wrong_rollups};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::verify::WrongRollups;
@@ -271,28 +271,25 @@ impl SqliteStore {
         &self,
         filter: &Filter,
         sort: Sort,
-        paging: Paging,
-        size: usize,
-    ) -> Result<Page, StoreError> {
-        history::page(&self.readers, filter, sort, paging, size).await
+        slice: Slice,
+        total: Total,
+    ) -> Result<Part, StoreError> {
+        let statements = sql::history(Dialect::Sqlite, WRITER, filter, sort, slice, total);
+        history::part(&self.readers, statements).await
     }
 
-    pub(crate) async fn walk(
+    pub(crate) async fn explain(
         &self,
         filter: &Filter,
-        paging: Paging,
-        size: usize,
-    ) -> Result<Page, StoreError> {
-        let statement = sql::page(Dialect::Sqlite, filter, Sort::default(), paging, size);
-        let rows = history::query(statement)?.fetch_all(&self.readers).await?;
-        let records = rows.iter().map(record).collect::<Result<_, _>>()?;
-        Ok(Page::new(records, size, 0, Sort::default()))
-    }
-
-    /// The SQL of a history page, for tests of how SQLite means to answer it.
-    #[doc(hidden)]
-    pub fn page_sql(filter: &Filter, sort: Sort, paging: Paging) -> String {
-        sql::page(Dialect::Sqlite, filter, sort, paging, 1).text
+        sort: Sort,
+        slice: Slice,
+    ) -> Result<Vec<Vec<String>>, StoreError> {
+        let mut plans = Vec::new();
+        for statement in sql::explain(Dialect::Sqlite, filter, sort, slice) {
+            let rows = history::query(statement)?.fetch_all(&self.readers).await?;
+            plans.push(explained(Dialect::Sqlite, &rows)?);
+        }
+        Ok(plans)
     }
 
     /// What the writing connection has for a pragma, for tests.

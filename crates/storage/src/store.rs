@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use crate::filter::{Cursor, Filter, Page, Paging, Sort};
+use crate::filter::{Cursor, Filter, Page, Paging, Slice, Sort, Total};
 use crate::memory::MemoryStore;
 use crate::rollup::{Booked, span_start};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
@@ -100,6 +100,13 @@ impl Answer {
 /// The pause between two looks for an answer.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
+
+/// Ended sessions beyond those that are known to wait for the store that a page leaves room for.
+const SPARE: usize = 32;
+
+/// Answers that are tried before writes are held up for one: a writer that never rests would
+/// always be a moment ahead.
+const FREE_TRIES: u32 = 5;
 
 /// How long to wait until what is in the store and what is known here are of one moment.
 const CERTAIN_WITHIN: Duration = Duration::from_secs(3);
@@ -260,15 +267,28 @@ impl Store {
             drop(self.begin_to_write().await?);
         }
         let began = Instant::now();
-        while began.elapsed() < CERTAIN_WITHIN {
+        for tries in 0.. {
+            let _order = self.hold_up_writes(tries).await?;
             let (plan, wanted) = self.windows.plan(&query);
             let found = each!(self, store => store.sums(&wanted))?;
             if let Some(told) = self.windows.answer(&query, plan, found, table, &tell) {
                 return Ok(told);
             }
+            if began.elapsed() > CERTAIN_WITHIN {
+                break;
+            }
             self.windows.wait().await;
         }
         Err(StoreError::Uncertain)
+    }
+
+    /// Keeps further writes waiting once an answer was tried so often in vain.
+    async fn hold_up_writes(&self, tries: u32) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {
+        if tries < FREE_TRIES {
+            return Ok(None);
+        }
+        let order = tokio::time::timeout(CERTAIN_WITHIN, self.writing.lock()).await;
+        order.map(Some).map_err(|_| StoreError::Uncertain)
     }
 
     /// Bytes by the span in which they flowed, of one user or of all: start, in seconds since
@@ -324,7 +344,7 @@ impl Store {
         each!(self, store => store.find(id))
     }
 
-    /// Part of the history, at most `size` records.
+    /// Part of the history as the store alone has it, at most `size` records.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -335,23 +355,89 @@ impl Store {
         paging: Paging,
         size: usize,
     ) -> Result<Page, StoreError> {
-        each!(self, store => store.history(filter, sort, paging, size))
+        let (slice, _) = Slice::of(paging, size, 0);
+        let part = each!(self, store => store.history(filter, sort, slice, Total::Counted))?;
+        Ok(Page::new(part.records, size, part.total, sort))
     }
 
-    /// Ended sessions of the history, the newest end first, behind a place: at most `size`, with
-    /// the place behind them where there are more. Cheaper than [`Store::history`], for it does
-    /// not count.
+    /// Part of the history of one moment, at most `size` records: what the store has, and what
+    /// has ended in `table` and is not in the store yet.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`], also where what was written last is uncertain.
+    pub async fn whole_history(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        paging: Paging,
+        size: usize,
+        table: &Table,
+    ) -> Result<Page, StoreError> {
+        self.merged(filter, sort, paging, size, Total::Counted, table).await
+    }
+
+    /// Ended sessions, the newest end first, behind a place: at most `size`, with the place behind
+    /// them where there are more. As [`Store::whole_history`] and cheaper, for it does not count.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where what was written last is uncertain.
     pub async fn walk(
         &self,
         filter: &Filter,
         behind: Option<Cursor>,
         size: usize,
+        table: &Table,
     ) -> Result<Page, StoreError> {
         let paging = behind.map_or(Paging::Page(0), Paging::Behind);
-        each!(self, store => store.walk(filter, paging, size))
+        self.merged(filter, Sort::default(), paging, size, Total::Left, table).await
+    }
+
+    async fn merged(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        paging: Paging,
+        size: usize,
+        total: Total,
+        table: &Table,
+    ) -> Result<Page, StoreError> {
+        if !self.windows.is_begun() {
+            drop(self.begin_to_write().await?);
+        }
+        let began = Instant::now();
+        for tries in 0.. {
+            let _order = self.hold_up_writes(tries).await?;
+            // More may have ended when the store has answered; then its slice is too small.
+            let most = table.waiting() + SPARE;
+            let (slice, before) = Slice::of(paging, size, most);
+            let part = each!(self, store => store.history(filter, sort, slice, total))?;
+            let look = || {
+                let ended = table.unsaved();
+                let records = ended.iter().map(|session| session.snapshot());
+                let suits = |record: &Record| filter.matches(record);
+                (ended.len(), records.filter(suits).collect::<Vec<Record>>())
+            };
+            let seen = self.windows.at(part.own, look);
+            let Some((_, unsaved)) =
+                seen.filter(|(waiting, _)| slice.skip == 0 || *waiting <= most)
+            else {
+                if began.elapsed() > CERTAIN_WITHIN {
+                    break;
+                }
+                self.windows.wait().await;
+                continue;
+            };
+            let total = part.total + unsaved.len() as u64;
+            let mut records = part.records;
+            records.extend(unsaved.into_iter().filter(|record| match paging {
+                Paging::Behind(cursor) => cursor.is_before(record),
+                Paging::Page(_) => true,
+            }));
+            records.sort_by(|left, right| sort.compare(left, right));
+            records.drain(..before.min(records.len()));
+            return Ok(Page::new(records, size, total, sort));
+        }
+        Err(StoreError::Uncertain)
     }
 
     /// Ends the rows that this node's last run left open: `failed`, `server_crash`, at the time
@@ -399,6 +485,35 @@ impl Store {
     pub async fn forget_usage(&self, before: Timestamp) -> Result<(), StoreError> {
         let before = span_start(before.as_millisecond(), crate::rollup::HOUR);
         each!(self, store => store.forget_usage(before))
+    }
+
+    /// How many names the windows of statistics hold in all, for tests.
+    #[doc(hidden)]
+    pub fn names_held(&self) -> usize {
+        self.windows.names()
+    }
+
+    /// How the engine means to find a part of the history and to count all of it, for tests.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    #[cfg(feature = "sql")]
+    #[doc(hidden)]
+    pub async fn explain(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        paging: Paging,
+        size: usize,
+    ) -> Result<Vec<Vec<String>>, StoreError> {
+        let (slice, _) = Slice::of(paging, size, 0);
+        match &self.engine {
+            Engine::Memory(_) => Ok(Vec::new()),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(store) => store.explain(filter, sort, slice).await,
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Engine::Server(store) => store.explain(filter, sort, slice).await,
+        }
     }
 
     /// The rollups that differ from what counting the rows gives.

@@ -22,9 +22,14 @@ use crate::rollup::{
     Booked, ByKind, Changes, DAY, HOUR, Kind, MINUTE, Sums, by_kind, names, span_start,
 };
 
-/// Names per kind that a window holds. Beyond that, those with the fewest sessions are forgotten:
-/// the sums of the others stay exact, and so do the totals.
-const MOST_NAMES: usize = 100_000;
+/// Names per kind that a window holds, a quarter more for a while. Beyond that, users with the
+/// fewest bytes and others with the fewest sessions are forgotten: the sums of those that stay
+/// are exact, and so are the totals. See docs/decisions/0016-statistics.md.
+const MOST_NAMES: usize = 50_000;
+
+/// Names by minute that are kept of sessions on disk alone. Beyond that, new destinations among
+/// them count in the totals alone, until the store has them.
+const MOST_SPILLED: usize = 100_000;
 
 /// Windows that are kept; the one that was asked for longest ago goes first.
 const MOST_WINDOWS: usize = 8;
@@ -43,6 +48,8 @@ pub(crate) struct Wanted {
     pub(crate) ranges: Vec<(i64, i64, i64)>,
     /// How many names per kind.
     pub(crate) most: usize,
+    /// Whether the total of the ranges is wanted, which is more than that of so many names.
+    pub(crate) total: bool,
 }
 
 /// What the store has, all of one moment.
@@ -58,6 +65,8 @@ pub(crate) struct Found {
     pub(crate) edge: ByKind<ByName>,
     /// Sums over the ranges.
     pub(crate) sums: ByKind<ByName>,
+    /// The total over the ranges, where it is wanted.
+    pub(crate) total: Sums,
 }
 
 /// The sums of records by name.
@@ -99,12 +108,16 @@ impl Window {
     }
 
     fn trim(&mut self) {
-        for names in self.names.iter_mut().filter(|names| names.len() > MOST_NAMES * 5 / 4) {
-            let mut counts: Vec<i64> = names.values().map(|sums| sums.sessions).collect();
-            let place = counts.len() - MOST_NAMES;
-            let (_, least, _) = counts.select_nth_unstable(place);
-            let least = *least;
-            names.retain(|_, sums| sums.sessions > least);
+        for (kind, names) in Kind::ALL.into_iter().zip(&mut self.names) {
+            if names.len() <= MOST_NAMES * 5 / 4 {
+                continue;
+            }
+            let mut list: Vec<(i64, Arc<str>)> =
+                names.iter().map(|(name, sums)| (kind.rank(sums), Arc::clone(name))).collect();
+            list.select_nth_unstable(names.len() - MOST_NAMES);
+            for (_, name) in &list[..names.len() - MOST_NAMES] {
+                names.remove(name);
+            }
         }
     }
 }
@@ -228,7 +241,7 @@ impl Windows {
         let mut state = self.lock();
         let here = remove();
         if here {
-            state.spilled.add(&record, &unsaved(session, &record), 1);
+            state.spilled.add(&record, &unsaved(session, &record), 1, MOST_SPILLED);
         }
         here
     }
@@ -240,6 +253,13 @@ impl Windows {
         state.spilled.take_off(&booked.changes);
         drop(state);
         self.taken_in.notify_waiters();
+    }
+
+    /// How many names are held in all.
+    pub(crate) fn names(&self) -> usize {
+        let state = self.lock();
+        let held = |window: &Window| window.names.iter().map(HashMap::len).sum::<usize>();
+        state.windows.iter().map(held).sum::<usize>() + state.spilled.minutes().count()
     }
 
     /// Whether it is known how often this node has written.
@@ -266,9 +286,12 @@ impl Windows {
                     false => vec![(MINUTE, window.from, first)],
                 };
                 let plan = Plan::Advance { from: window.from, others: window.others };
-                (plan, Wanted { edge, ranges, most: usize::MAX >> 1 })
+                (plan, Wanted { edge, ranges, most: usize::MAX >> 1, total: false })
             }
-            _ => (Plan::Build, Wanted { edge, ranges: ranges(first), most: MOST_NAMES }),
+            _ => {
+                let ranges = ranges(first);
+                (Plan::Build, Wanted { edge, ranges, most: MOST_NAMES, total: true })
+            }
         }
     }
 
@@ -291,7 +314,14 @@ impl Windows {
         match (plan, place) {
             (Plan::Build, place) => {
                 place.map(|place| state.windows.remove(place));
-                state.build(query, first, found.others, found.sums);
+                state.build(Window {
+                    hours: query.hours,
+                    from: first,
+                    others: found.others,
+                    names: found.sums,
+                    total: found.total,
+                    used: Instant::now(),
+                });
             }
             (Plan::Advance { from, others }, Some(place)) => {
                 let window = &mut state.windows[place];
@@ -312,6 +342,13 @@ impl Windows {
         }
         let window = state.windows.iter().find(|window| window.hours == query.hours)?;
         Some(tell(&state.complete(window, query, found.edge, found.elsewhere, table)))
+    }
+
+    /// What `look` sees at the moment at which this node had written so often; none where that
+    /// is not the moment that is known here.
+    pub(crate) fn at<T>(&self, own: i64, look: impl FnOnce() -> T) -> Option<T> {
+        let state = self.lock();
+        (state.own == Some(own)).then(look)
     }
 
     /// Bytes to and from destinations that the store does not have yet, of one user or of all.
@@ -349,17 +386,14 @@ impl State {
         }
     }
 
-    fn build(&mut self, query: &WindowQuery, from: i64, others: i64, names: ByKind<ByName>) {
+    fn build(&mut self, window: Window) {
         if self.windows.len() >= MOST_WINDOWS
             && let Some(oldest) =
                 (0..self.windows.len()).min_by_key(|place| self.windows[*place].used)
         {
             self.windows.remove(oldest);
         }
-        let mut total = Sums::default();
-        names[Kind::User as usize].values().for_each(|sums| total.add(sums));
-        let used = Instant::now();
-        self.windows.push(Window { hours: query.hours, from, others, names, total, used });
+        self.windows.push(window);
     }
 
     /// Adds to a window's sums what is not in them: the edge, and what the store has not yet.
@@ -414,8 +448,8 @@ impl Whole<'_> {
         Statistics {
             active: self.active,
             total: self.total,
-            users: self.top(Kind::User, Sums::bytes),
-            dests: self.top(Kind::Dest, |sums| sums.sessions),
+            users: self.top(Kind::User, |sums| Kind::User.rank(sums)),
+            dests: self.top(Kind::Dest, |sums| Kind::Dest.rank(sums)),
         }
     }
 

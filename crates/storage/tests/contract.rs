@@ -14,7 +14,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use rustsocks_proto::Protocol;
-use rustsocks_sessions::{Clock, CloseReason, Record, Rules, Status, Table};
+use rustsocks_sessions::{
+    AclOutcome, Clock, CloseReason, Identity, Opening, Record, Rules, Status, Table,
+};
 use rustsocks_storage::verify::WrongRollups;
 use rustsocks_storage::{
     Direction, Durability, Filter, MemoryStore, Page, Paging, Sort, SortKey, SqliteStore,
@@ -73,6 +75,9 @@ promises! {
     statistics_equal_what_counting_the_records_gives
     a_rule_of_any_length_and_sessions_without_a_name_are_counted
     usage_is_booked_in_the_hours_in_which_the_bytes_flowed
+    a_session_of_three_days_shows_in_each_of_its_days
+    a_walk_never_skips_or_repeats_while_a_writer_goes_on
+    history_is_whole_while_ended_sessions_wait_for_the_store
 }
 
 async fn everything(store: &Store) -> Page {
@@ -230,6 +235,8 @@ fn varied(number: u64, pick: u64) -> Record {
         dest_host: [None, Some("Example.COM".into())][choose(6, 2) as usize].clone(),
         protocol: [Protocol::Tcp, Protocol::Udp][choose(7, 2) as usize],
         node_id: ["node", "other"][choose(11, 2) as usize].into(),
+        egress_ip: [None, Some("203.0.113.5"), Some("2001:db8::5")][choose(12, 3) as usize]
+            .map(|ip| ip.parse().unwrap()),
         egress_port: [None, Some(40_000)][choose(8, 2) as usize],
         bytes_sent: choose(9, 6) * 100,
         duration: Some(Duration::from_millis(choose(10, 4) * 700)),
@@ -262,7 +269,9 @@ fn varied_filter(pick: u64) -> Filter {
         start_before: [at(1200)].get(choose(10, 4) as usize).copied(),
         min_bytes: [200].get(choose(11, 4) as usize).copied(),
         min_duration: [Duration::from_millis(700)].get(choose(12, 4) as usize).copied(),
-        egress_ip: None,
+        egress_ip: ["203.0.113.5", "2001:db8::5"]
+            .get(choose(15, 6) as usize)
+            .map(|ip| ip.parse().unwrap()),
         node: ["other".to_owned()].get(choose(13, 4) as usize).cloned(),
         not_node: ["node".to_owned()].get(choose(14, 5) as usize).cloned(),
     }
@@ -610,6 +619,112 @@ async fn usage_is_booked_in_the_hours_in_which_the_bytes_flowed(store: Store) {
     assert_eq!(usage(Some("alice"), 86_400, 0, 100).await, [(0, 20, 40), (48, 80, 160)]);
     store.forget_usage(at(10 * HOUR_MS)).await.unwrap();
     assert_eq!(usage(Some("alice"), 86_400, 0, 100).await, [(48, 80, 160)]);
+}
+
+async fn a_session_of_three_days_shows_in_each_of_its_days(store: Store) {
+    let table = nobody();
+    let day = 86_400;
+    let state = |hour: i64, sent: u64| Record {
+        bytes_sent: sent,
+        bytes_received: 0,
+        updated_at: at(hour * HOUR_MS),
+        ..active(1)
+    };
+    for (hour, sent) in [(1, 100), (20, 150), (30, 400), (60, 1000)] {
+        store.save(&[state(hour, sent)]).await.unwrap();
+    }
+    let start = at(0).as_second();
+    let range = (start, start + 3 * day);
+    let usage = store.usage(Some("alice"), day, range, &table, at(70 * HOUR_MS)).await.unwrap();
+    let days: Vec<_> = usage.iter().map(|part| ((part.0 - start) / day, part.1)).collect();
+    assert_eq!(days, [(0, 150), (1, 250), (2, 600)]);
+}
+
+async fn a_walk_never_skips_or_repeats_while_a_writer_goes_on(store: Store) {
+    // Many ends in the same millisecond, and sessions that run and end while the walk goes on.
+    let old: Vec<Record> = (0..300).map(|n| ended(n, 2000 + (n / 25) as i64)).collect();
+    store.save(&old).await.unwrap();
+    store.save(&(300..350).map(active).collect::<Vec<_>>()).await.unwrap();
+    let table = nobody();
+    let writing = async {
+        for number in 0..60 {
+            let batch = [
+                ended(1000 + number, 9000 + number as i64),
+                ended(300 + number % 50, 9000 + number as i64),
+                old[number as usize].clone(),
+            ];
+            store.save(&batch).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let walking = async {
+        let mut seen = Vec::new();
+        let mut behind = None;
+        loop {
+            let page = store.walk(&Filter::default(), behind, 7, &table).await.unwrap();
+            seen.extend(page.records.iter().map(|record| record.session_id));
+            match page.next {
+                Some(next) => behind = Some(next),
+                None => return seen,
+            }
+        }
+    };
+    let ((), seen) = tokio::join!(writing, walking);
+    let mut once = seen.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), seen.len(), "no session twice");
+    let found: Vec<_> =
+        old.iter().rev().map(|record| record.session_id).filter(|id| seen.contains(id)).collect();
+    assert_eq!(found.len(), 300, "no session left out");
+}
+
+async fn history_is_whole_while_ended_sessions_wait_for_the_store(store: Store) {
+    let table = nobody();
+    store.save(&(0..40).map(|n| ended(n, 2000 + n as i64)).collect::<Vec<_>>()).await.unwrap();
+    for port in 0..25 {
+        let opening = Opening {
+            identity: Identity::Anonymous(if port % 5 == 0 { "bob" } else { "alice" }.into()),
+            source: ([127, 0, 0, 1], 1000 + port).into(),
+            target: None,
+            command: None,
+            acl: AclOutcome::Off,
+        };
+        let session = table.open(opening);
+        session.count_sent(u64::from(port) * 17 % 23);
+        session.finish(CloseReason::ClientClosed, None);
+    }
+    let mut all = everything(&store).await.records;
+    all.extend(table.unsaved().iter().map(|session| session.snapshot()));
+    let bobs = Filter { user: Some("bob".into()), ..Filter::default() };
+    for filter in [Filter::default(), bobs] {
+        for key in SortKey::ALL {
+            for direction in [Direction::Ascending, Direction::Descending] {
+                let sort = Sort { key, direction };
+                let mut expected: Vec<Record> =
+                    all.iter().filter(|record| filter.matches(record)).cloned().collect();
+                expected.sort_by(|left, right| sort.compare(left, right));
+                for (number, part) in expected.chunks(9).enumerate() {
+                    let paging = Paging::Page(number as u64);
+                    let page = store.whole_history(&filter, sort, paging, 9, &table).await;
+                    let page = page.unwrap();
+                    assert_eq!(page.total, expected.len() as u64, "{sort:?}");
+                    assert_eq!(page.records, part, "{sort:?}, page {number}");
+                }
+            }
+        }
+        let mut walked = Vec::new();
+        let mut behind = None;
+        loop {
+            let page = store.walk(&filter, behind, 9, &table).await.unwrap();
+            walked.extend(page.records);
+            match page.next {
+                Some(next) => behind = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(walked.len(), all.iter().filter(|record| filter.matches(record)).count());
+    }
 }
 
 /// A SQLite store in a folder of its own, with the file's path.

@@ -13,9 +13,7 @@ use std::time::Duration;
 use rustsocks_sessions::{
     AclOutcome, Clock, CloseReason, Identity, Opening, Record, Rules, Status, Table,
 };
-use rustsocks_storage::{
-    Durability, Filter, Paging, Recorder, RecorderOptions, Sort, SqliteStore, Store, StoreNotice,
-};
+use rustsocks_storage::{Durability, Recorder, RecorderOptions, SqliteStore, Store, StoreNotice};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use support::{active, at, ended, id};
 use tempfile::TempDir;
@@ -217,30 +215,6 @@ async fn a_file_that_stays_locked_at_the_stop_is_given_up_and_reported() {
     let report = recorder.run(stop).await;
     assert_eq!((report.saved, report.unsaved), (0, 1));
     let _store: &Store = &store;
-}
-
-/// How SQLite means to answer a query, step by step.
-async fn plan(path: &Path, sql: &str) -> String {
-    use sqlx::Row as _;
-    let mut connection = other_connection(path).await;
-    let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-    let steps = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
-    steps.iter().map(|step| step.get::<String, _>("detail") + "\n").collect()
-}
-
-#[tokio::test]
-async fn a_page_of_history_walks_along_an_index_and_sorts_nothing() {
-    let folder = TempDir::new().unwrap();
-    let store = sqlite(&folder).await;
-    store.save(&[ended(1, 2000)]).await.unwrap();
-    for paging in
-        [Paging::Page(0), Paging::Behind("1_01a209d1-312c-7766-9078-e3ca9fe9a20f".parse().unwrap())]
-    {
-        let sql = SqliteStore::page_sql(&Filter::default(), Sort::default(), paging);
-        let plan = plan(&file(&folder), &sql).await;
-        assert!(plan.contains("USING INDEX idx_sessions_end_time"), "{plan}");
-        assert!(!plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
-    }
 }
 
 /// A SQLite store in a folder of its own, with the file's path.

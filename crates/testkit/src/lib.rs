@@ -11,6 +11,7 @@ pub mod database;
 pub mod dns;
 pub mod http;
 pub mod proxy;
+pub mod stream;
 pub mod terminal;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub use database::{DatabaseServer, Kind};
 pub use dns::FakeDns;
 pub use http::Answer;
 pub use proxy::Proxy;
+pub use stream::EventStream;
 pub use terminal::Terminal;
 
 /// How long anything may take before a test calls it hung.

@@ -63,27 +63,94 @@ fn a_locked_database_degrades_and_loses_nothing() {
     assert_eq!(events.as_array().unwrap().len(), 2, "one each: {events}");
 }
 
+/// The published document's statements, word for word.
+const ACTIVE: &str = "SELECT user, dest_ip, dest_port, bytes_sent, bytes_received
+FROM sessions WHERE status = 'active';";
+const REJECTED: &str = "SELECT user, dest_ip, dest_port, acl_rule_matched
+FROM sessions WHERE status = 'rejected_by_acl';";
+const TOP: &str = "SELECT user,
+       SUM(bytes_sent + bytes_received) as total_bytes,
+       COUNT(*) as sessions
+FROM sessions
+GROUP BY user
+ORDER BY total_bytes DESC
+LIMIT 10;";
+const LAST_HOUR: &str = "SELECT * FROM sessions
+WHERE datetime(start_time) >= datetime('now', '-1 hour');";
+const OVER_TIME: &str = "SELECT
+    strftime('%Y-%m-%d %H:00', start_time) as hour,
+    COUNT(*) as sessions,
+    SUM(bytes_sent + bytes_received) as total_bytes
+FROM sessions
+WHERE datetime(start_time) >= datetime('now', '-24 hours')
+GROUP BY hour
+ORDER BY hour;";
+
+/// The published document's commands, word for word.
+const COMMANDS: [&str; 3] = [
+    "sqlite3 sessions.db \".backup sessions_backup.db\"",
+    "sqlite3 sessions.db -csv -header \"SELECT * FROM sessions\" > sessions.csv",
+    "sqlite3 sessions.db -csv -header \\\n  \"SELECT user, dest_ip, dest_port, bytes_sent, \
+     bytes_received FROM sessions\" \\\n  > traffic_report.csv",
+];
+
+/// A proxy whose rules refuse port 9, and the folder in which they are.
+fn with_a_rule() -> (Proxy, tempfile::TempDir) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let rules = folder.path().join("acl.toml");
+    let text = "[global]\ndefault_policy = \"allow\"\n[[users]]\nusername = \"anonymous\"\n\
+                [[users.rules]]\naction = \"block\"\ndescription = \"no discard\"\n\
+                destinations = [\"*\"]\nports = [9]\n";
+    std::fs::write(&rules, text).unwrap();
+    let rules = rules.display();
+    (proxy(&format!("[acl]\nenabled = true\nconfig_file = \"{rules}\"\n")), folder)
+}
+
 #[test]
-fn the_published_statements_give_right_numbers_on_the_live_file() {
-    let proxy = proxy("");
+fn the_published_statements_and_commands_give_right_numbers_on_the_live_file() {
+    let (proxy, _rules) = with_a_rule();
     some_sessions(&proxy, 7);
-    eventually("the records", || (proxy.records().len() == 7).then_some(()));
+    let refused = "127.0.0.1:9".parse().unwrap();
+    Client::socks5(proxy.socks(), Command::Connect, &at(refused)).refused();
+    let (target, address) = listener();
+    let _running = Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+    let _peer = target.accept().unwrap();
+    let folder = proxy.folder().join("data");
     let ask = |sql: &str| {
-        let database = proxy.folder().join("data/sessions.db");
-        let output = Process::new("sqlite3").arg(database).arg(sql).output().unwrap();
+        let mut tool = Process::new("sqlite3");
+        let output = tool.current_dir(&folder).args(["sessions.db", sql]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    let top = "SELECT user, SUM(bytes_sent + bytes_received) as total_bytes, COUNT(*) as sessions \
-               FROM sessions GROUP BY user ORDER BY total_bytes DESC LIMIT 10;";
-    assert_eq!(ask(top), "anonymous|56|7");
-    let hour = "SELECT count(*) FROM sessions \
-                WHERE datetime(start_time) >= datetime('now', '-1 hour');";
-    assert_eq!(ask(hour), "7");
-    let buckets = "SELECT COUNT(*) as sessions, SUM(bytes_sent + bytes_received) as total_bytes \
-                   FROM sessions WHERE datetime(start_time) >= datetime('now', '-24 hours');";
-    assert_eq!(ask(buckets), "7|56");
-    assert_eq!(ask("SELECT count(*) FROM sessions WHERE status = 'active';"), "0");
+    eventually("nine rows, eight of them ended", || {
+        (ask("SELECT COUNT(*), COUNT(end_time) FROM sessions") == "9|8").then_some(())
+    });
+    assert_eq!(ask(ACTIVE), format!("anonymous|127.0.0.1|{}|0|0", address.port()));
+    assert_eq!(ask(REJECTED), "anonymous|127.0.0.1|9|no discard");
+    assert_eq!(ask(TOP), "anonymous|56|9");
+    assert_eq!(ask(LAST_HOUR).lines().count(), 9);
+    let mut sums = (0, 0);
+    for line in ask(OVER_TIME).lines() {
+        let fields: Vec<&str> = line.split('|').collect();
+        assert!(fields[0].len() == 16 && fields[0].ends_with(":00"), "{line}");
+        let number = |nth: usize| fields[nth].parse::<u64>().unwrap();
+        sums = (sums.0 + number(1), sums.1 + number(2));
+    }
+    assert_eq!(sums, (9, 56));
+    for command in COMMANDS {
+        let status = Process::new("sh").args(["-c", command]).current_dir(&folder).status();
+        assert!(status.unwrap().success(), "{command}");
+    }
+    let count = "SELECT COUNT(*), SUM(bytes_sent) FROM sessions";
+    let mut tool = Process::new("sqlite3");
+    let copy = tool.current_dir(&folder).args(["sessions_backup.db", count]).output().unwrap();
+    assert_eq!(String::from_utf8(copy.stdout).unwrap(), "9|35\n");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    assert_eq!(read("sessions.csv").lines().count(), 10);
+    assert!(read("sessions.csv").starts_with("session_id,user,start_time,"));
+    let report = read("traffic_report.csv");
+    assert!(report.starts_with("user,dest_ip,dest_port,bytes_sent,bytes_received"), "{report}");
+    assert_eq!(report.lines().filter(|line| line.trim().ends_with(",5,3")).count(), 7, "{report}");
     assert_eq!(ask("PRAGMA integrity_check;"), "ok");
 }
 

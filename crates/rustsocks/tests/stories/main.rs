@@ -13,6 +13,7 @@ mod connect;
 mod dashboard;
 mod disks;
 mod endings;
+mod export;
 mod hostile;
 mod interop;
 mod ledger;
@@ -24,6 +25,8 @@ mod pool;
 mod servers;
 mod shutdown;
 mod stats;
+mod stream;
+mod terminate;
 mod torture;
 mod udp;
 

@@ -4,8 +4,8 @@ use rustsocks_sessions::{Record, SessionId};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool};
 use sqlx::{Arguments as _, AssertSqlSafe};
 
-use crate::filter::{Filter, Page, Paging, Sort};
-use crate::row::{Columns as _, record};
+use crate::filter::Part;
+use crate::row::{self, record};
 use crate::sql::{self, Dialect, Statement, Value};
 use crate::store::StoreError;
 
@@ -33,20 +33,16 @@ pub(super) async fn find(pool: &SqlitePool, id: SessionId) -> Result<Option<Reco
     row.as_ref().map(record).transpose()
 }
 
-pub(super) async fn page(
+pub(super) async fn part(
     pool: &SqlitePool,
-    filter: &Filter,
-    sort: Sort,
-    paging: Paging,
-    size: usize,
-) -> Result<Page, StoreError> {
-    // One transaction, so that the total and the page are of one moment.
+    statements: [Statement; 3],
+) -> Result<Part, StoreError> {
+    // One transaction, so that all is of one moment.
     let mut moment = pool.begin().await?;
-    let total = query(sql::count(DIALECT, filter))?.fetch_one(&mut *moment).await?;
-    let total = total.number("total")?.unwrap_or(0);
-    let statement = sql::page(DIALECT, filter, sort, paging, size);
-    let rows = query(statement)?.fetch_all(&mut *moment).await?;
+    let mut answers = [const { Vec::new() }; 3];
+    for (statement, answer) in statements.into_iter().zip(&mut answers) {
+        *answer = query(statement)?.fetch_all(&mut *moment).await?;
+    }
     moment.rollback().await?;
-    let records = rows.iter().map(record).collect::<Result<_, _>>()?;
-    Ok(Page::new(records, size, u64::try_from(total).unwrap_or(0), sort))
+    row::part(&answers)
 }

@@ -1,0 +1,116 @@
+//! Ending many sessions at once: those that are meant, and not one more.
+
+use std::net::TcpStream;
+
+use rustsocks_proto::Command;
+use rustsocks_testkit::client::{Client, at};
+use rustsocks_testkit::{Proxy, eventually};
+
+use super::{end, listener, proxy};
+
+const TERMINATE: &str = "/api/sessions/terminate";
+
+const TWO_USERS: &str = "[auth]\nsocks_method = \"userpass\"\n\
+    [[auth.users]]\nusername = \"alice\"\npassword = \"a\"\n\
+    [[auth.users]]\nusername = \"bob\"\npassword = \"b\"\n";
+
+/// So many running sessions of a user.
+fn running(proxy: &Proxy, user: &str, count: usize) -> Vec<(Client, TcpStream)> {
+    let (target, address) = listener();
+    let session = |_| {
+        let mut client = Client::connect(proxy.socks());
+        client.log_in(user, &user[..1]).unwrap();
+        let client = client.ask(Command::Connect, &at(address)).granted();
+        (client, target.accept().unwrap().0)
+    };
+    (0..count).map(session).collect()
+}
+
+#[test]
+fn a_dry_run_tells_what_would_end_and_ends_nothing() {
+    let proxy = proxy(TWO_USERS);
+    let _alices = running(&proxy, "alice", 3);
+    let _bobs = running(&proxy, "bob", 2);
+    for (query, matched) in
+        [("?user=alice", 3), ("?user=nobody", 0), ("?protocol=udp", 0), ("?dest=127.0.0.1", 5)]
+    {
+        let answer = proxy.post(&format!("{TERMINATE}{query}"), r#"{"dry_run":true}"#);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let told = answer.json();
+        assert_eq!((&told["dry_run"], &told["matched"]), (&true.into(), &matched.into()));
+        assert_eq!(told["terminated"], 0);
+        assert_eq!(told["sessions"].as_array().unwrap().len(), matched);
+    }
+    let all = proxy.post(TERMINATE, r#"{"dry_run":true,"all":true}"#).json();
+    assert_eq!(all["matched"], 5);
+    assert_eq!(proxy.active().len(), 5);
+}
+
+#[test]
+fn only_what_the_filter_finds_ends_and_its_records_keep_the_reason() {
+    let proxy = proxy(TWO_USERS);
+    let _alices = running(&proxy, "alice", 3);
+    let _bobs = running(&proxy, "bob", 2);
+    let body = r#"{"reason":"abuse report 4711, \"quoted\""}"#;
+    let answer = proxy.post(&format!("{TERMINATE}?user=alice&status=active"), body);
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let told = answer.json();
+    assert_eq!((&told["matched"], &told["terminated"]), (&3.into(), &3.into()));
+    let records = eventually("their records", || {
+        let records = proxy.records();
+        (records.len() == 3).then_some(records)
+    });
+    for record in records {
+        assert_eq!(
+            (record["user"].as_str(), end(&record)),
+            (Some("alice"), ("closed", "admin_terminated"))
+        );
+        let detail = record["close_detail"].as_str().unwrap();
+        assert!(detail.ends_with(": abuse report 4711, \"quoted\""), "{detail}");
+    }
+    let left = proxy.active();
+    assert!(left.len() == 2 && left.iter().all(|session| session["user"] == "bob"), "{left:?}");
+    let all = proxy.post(TERMINATE, r#"{"all":true}"#);
+    assert_eq!((all.status, &all.json()["terminated"]), (202, &2.into()));
+    eventually("nobody", || proxy.active().is_empty().then_some(()));
+}
+
+#[test]
+fn nothing_ends_without_a_filter_or_by_a_request_that_is_wrong() {
+    let proxy = proxy(TWO_USERS);
+    let _alices = running(&proxy, "alice", 2);
+    for (query, body, name) in [
+        ("", "", "all"),
+        ("", "{}", "all"),
+        ("", r#"{"all":false,"reason":"x"}"#, "all"),
+        ("?status=active", "", "all"),
+        ("?scope=node", "", "all"),
+        ("?user=", "", "user"),
+        ("?user=alice&user=bob", "", "user"),
+        ("?usr=alice", "", "usr"),
+        ("?user=a%00", "", "user"),
+        ("?status=closed", r#"{"all":true}"#, "status"),
+        ("?scope=cluster", r#"{"all":true}"#, "scope"),
+        ("?node=elsewhere", r#"{"all":true}"#, "scope"),
+        ("?page=1&user=alice", "", "page"),
+        ("?hours=0", "", "hours"),
+        ("?source_ip=1.2.3", "", "source_ip"),
+        ("?user=alice", "[]", "body"),
+        ("?user=alice", "true", "body"),
+        ("?user=alice", "{", "body"),
+        ("?user=alice", r#"{"dry_run":"yes"}"#, "body"),
+        ("?user=alice", r#"{"all":1}"#, "body"),
+        ("?user=alice", r#"{"reason":7}"#, "body"),
+        ("?user=alice", r#"{"force":true}"#, "force"),
+    ] {
+        let answer = proxy.post(&format!("{TERMINATE}{query}"), body);
+        assert_eq!(answer.status, 400, "{query} {body}: {answer:?}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(name), "{query} {body}: {detail}");
+    }
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(1001));
+    let answer = proxy.post(&format!("{TERMINATE}?user=alice"), &long);
+    assert_eq!(answer.status, 400);
+    assert_eq!(proxy.get(TERMINATE).status, 405);
+    assert_eq!(proxy.active().len(), 2);
+}
