@@ -58,7 +58,7 @@ impl EventStream {
     }
 
     /// The next event or comment; none when the stream has ended.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn event(&mut self) -> Option<Event> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let event = event.to_owned();
@@ -80,7 +80,7 @@ impl EventStream {
     /// When the stream ends before it.
     pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
-            let event = self.next().unwrap_or_else(|| panic!("the stream ended before {what}"));
+            let event = self.event().unwrap_or_else(|| panic!("the stream ended before {what}"));
             if !event.name.is_empty() && wanted(&event) {
                 return event;
             }
@@ -90,8 +90,8 @@ impl EventStream {
 
 fn parse(text: &str) -> Event {
     let field = |name: &str| {
-        let lines = text.lines();
-        lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).next().unwrap_or("")
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or("")
     };
     let data = serde_json::from_str(field("data")).unwrap_or(Value::Null);
     Event { id: field("id").to_owned(), name: field("event").to_owned(), data }

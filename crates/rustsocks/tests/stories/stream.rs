@@ -17,7 +17,7 @@ const STREAM: &str = "/api/sessions/stream";
 /// A reader that has begun to read: everything that opens from here on is told.
 fn reader(proxy: &Proxy, path: &str, last: Option<&str>) -> (EventStream, Event) {
     let mut stream = EventStream::open(proxy.api(), path, last);
-    let greeting = stream.next().unwrap();
+    let greeting = stream.event().unwrap();
     (stream, greeting)
 }
 
@@ -102,7 +102,7 @@ fn a_reader_that_comes_back_misses_nothing_and_sees_nothing_twice() {
             short(&proxy, bytes);
         }
         for _ in 0..round {
-            let event = stream.next().unwrap();
+            let event = stream.event().unwrap();
             if event.name == "ended" {
                 ended.push(sent(&event));
             }
@@ -150,7 +150,7 @@ fn a_slow_reader_is_told_how_much_it_missed_and_goes_on() {
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&proxy.api().into()).unwrap();
     let mut slow = EventStream::over(socket.into(), STREAM, None);
-    let greeting = slow.next().unwrap();
+    let greeting = slow.event().unwrap();
     let number = |event: &Event| event.id.split_once('.').unwrap().1.parse::<u64>().unwrap();
     let began = number(&greeting);
     let (mut quick, _) = reader(&proxy, &format!("{STREAM}?min_bytes=1"), None);
@@ -161,7 +161,7 @@ fn a_slow_reader_is_told_how_much_it_missed_and_goes_on() {
     let mut seen = began;
     let mut missed = 0;
     while seen < number(&last) {
-        let event = slow.next().unwrap();
+        let event = slow.event().unwrap();
         if event.name == "gap" {
             let gap = event.data["missed"].as_u64().unwrap();
             assert_eq!(number(&event), seen + gap, "a gap counts what is not told");
@@ -194,7 +194,7 @@ fn rush(proxy: &Proxy, sessions: usize) {
 fn a_quiet_stream_says_that_it_is_alive() {
     let proxy = proxy("[sessions]\nstorage = \"memory\"\n");
     let (mut stream, greeting) = reader(&proxy, STREAM, None);
-    let quiet = stream.next().unwrap();
+    let quiet = stream.event().unwrap();
     assert!(quiet.name.is_empty() && quiet.data.is_null(), "{quiet:?}");
     assert_eq!(quiet.id, greeting.id, "and from where to resume");
 }
@@ -209,7 +209,7 @@ fn the_stream_tells_the_last_ends_and_ends_with_the_program() {
     assert_eq!(proxy.terminate(), Some(0));
     let ended = stream.wait_for("the end", |event| event.name == "ended");
     assert_eq!(ended.data["close_reason"], "server_shutdown");
-    assert!(stream.next().is_none(), "the stream has ended");
+    assert!(stream.event().is_none(), "the stream has ended");
     drop(idle);
 }
 
