@@ -74,7 +74,7 @@ enum Command {
     Stats(console::Stats),
     /// Watch the sessions of a running server, full-screen.
     #[cfg(feature = "tui")]
-    Top(console::Top),
+    Top(Box<console::Top>),
     /// Ask a running server what operators should know.
     Events(console::Events),
     /// Print completions for a shell.
@@ -141,7 +141,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Sessions(sessions)) => console::run(*sessions, config),
         Some(Command::Stats(stats)) => console::run(stats, config),
         #[cfg(feature = "tui")]
-        Some(Command::Top(top)) => console::run(top, config),
+        Some(Command::Top(top)) => console::run(*top, config),
         Some(Command::Events(events)) => console::run(events, config),
         Some(Command::Completions { shell }) => manual::completions(shell, Cli::command()),
         Some(Command::Man { folder }) => manual::man_pages(&folder, Cli::command()),
