@@ -58,7 +58,122 @@ impl Clock {
     }
 }
 
+/// How the wall clock was stepped, against the monotonic one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Set back by this much: times that were read before are in the future now.
+    Back(Duration),
+    /// Set forward by this much, or the machine slept for as long.
+    Forward(Duration),
+}
+
+/// How often the two clocks are compared.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+
+/// Smaller differences are what a clock that is kept right shows all the time.
+const LEAST_STEP: Duration = Duration::from_secs(1);
+
+/// Two readings further apart than this are not of one moment.
+const ONE_MOMENT: Duration = Duration::from_millis(100);
+
+/// Compares the two clocks once a second and reports each step of the wall clock. Never ends.
+pub async fn watch_steps(clock: &Clock, report: impl Fn(Step)) {
+    let mut ticks = tokio::time::interval(COMPARE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last: Option<Moment> = None;
+    loop {
+        ticks.tick().await;
+        let before = Instant::now();
+        let now = clock.now();
+        // A thread that was put aside between its two readings knows nothing of the clocks.
+        if before.elapsed() > ONE_MOMENT {
+            continue;
+        }
+        if let Some(step) = last.and_then(|last| step_between(last, now)) {
+            report(step);
+        }
+        last = Some(now);
+    }
+}
+
+/// By how much the wall clock went its own way between two moments.
+fn step_between(last: Moment, now: Moment) -> Option<Step> {
+    let shown = now.wall.duration_since(last.wall).as_nanos();
+    let passed = now.mono.saturating_duration_since(last.mono).as_nanos();
+    let apart = shown.saturating_sub(i128::try_from(passed).unwrap_or(i128::MAX));
+    let length = Duration::from_nanos(u64::try_from(apart.unsigned_abs()).unwrap_or(u64::MAX));
+    match (length >= LEAST_STEP, apart < 0) {
+        (false, _) => None,
+        (true, true) => Some(Step::Back(length)),
+        (true, false) => Some(Step::Forward(length)),
+    }
+}
+
 /// A duration in whole milliseconds, saturating.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    use super::*;
+
+    const HOUR: i64 = 3600;
+
+    /// A wall clock that goes with Tokio's, moved by so many seconds.
+    fn movable() -> (Clock, Arc<AtomicI64>) {
+        let (start, moved) = (Instant::now(), Arc::new(AtomicI64::new(0)));
+        let by = Arc::clone(&moved);
+        let clock = Clock::from_wall(move || {
+            let base = Timestamp::from_second(1_800_000_000 + by.load(Relaxed)).unwrap();
+            base.checked_add(start.elapsed()).unwrap()
+        });
+        (clock, moved)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_step_of_the_wall_clock_is_reported_once_with_its_length() {
+        let (clock, moved) = movable();
+        let steps = Mutex::new(Vec::new());
+        let after = |seconds| {
+            tokio::time::timeout(Duration::from_secs(seconds), async {
+                watch_steps(&clock, |step| steps.lock().unwrap().push(step)).await;
+            })
+        };
+        let second = Duration::from_secs(1);
+        let script = async {
+            tokio::time::sleep(10 * second).await;
+            moved.store(-HOUR, Relaxed);
+            tokio::time::sleep(10 * second).await;
+            moved.store(HOUR, Relaxed);
+            tokio::time::sleep(10 * second).await;
+        };
+        let (_over, ()) = tokio::join!(after(30), script);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(*steps.lock().unwrap(), [Step::Back(hour), Step::Forward(2 * hour)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_kept_right_in_small_steps_is_not_worth_a_word() {
+        let moment = |millis| Moment {
+            wall: Timestamp::from_millisecond(millis).unwrap(),
+            mono: Instant::now(),
+        };
+        assert_eq!(step_between(moment(5000), moment(4001)), None);
+        let back = step_between(moment(5000), moment(4000));
+        assert_eq!(back, Some(Step::Back(Duration::from_secs(1))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_later_is_told_by_the_monotonic_clock_alone() {
+        let (clock, moved) = movable();
+        let started = clock.now();
+        moved.store(-HOUR, Relaxed);
+        tokio::time::advance(Duration::from_secs(7)).await;
+        let later = started.wall_at(Instant::now());
+        assert_eq!(later.duration_since(started.wall).as_secs(), 7);
+    }
 }

@@ -56,6 +56,7 @@ impl Collector for Families {
         )?;
         self.encode_active(&mut encoder)?;
         self.encode_durations(&mut encoder)?;
+        self.encode_endings(&mut encoder)?;
         self.encode_users(&mut encoder)
     }
 }
@@ -87,6 +88,32 @@ impl Families {
             &buckets(&counts),
             None,
         )
+    }
+
+    fn encode_endings(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let endings = &self.table.tally().endings;
+        let mut family = encoder.encode_descriptor(
+            "rustsocks_sessions_ended",
+            "Sessions that ended, by reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for (reason, count) in endings.by_reason() {
+            let labels = [("reason", reason.name())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "rustsocks_acl_verdicts",
+            "Sessions that ended, by what the access rules said of them",
+            None,
+            MetricType::Counter,
+        )?;
+        let (allowed, blocked) = endings.verdicts();
+        for (verdict, count) in [("allow", allowed), ("block", blocked)] {
+            let labels = [("verdict", verdict)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 
     fn encode_users(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {

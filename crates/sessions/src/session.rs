@@ -238,6 +238,16 @@ impl Session {
         self.ended.get().is_some()
     }
 
+    /// Why it ended, once it has.
+    pub fn reason(&self) -> Option<CloseReason> {
+        self.ended.get().map(|ended| ended.ending.reason)
+    }
+
+    /// What the access rules said last.
+    pub(crate) fn verdict(&self) -> &AclOutcome {
+        self.judged.get().unwrap_or(&self.opening.acl)
+    }
+
     /// When it started.
     pub fn started(&self) -> Moment {
         self.started
@@ -407,7 +417,7 @@ impl Session {
         let ended = self.ended.get();
         let opening = &self.opening;
         let wire = self.wire.get();
-        let acl = self.judged.get().unwrap_or(&opening.acl);
+        let acl = self.verdict();
         let (requested, dest_port) = match &opening.target {
             Some(target) => (Some(&target.host), target.port),
             None => (None, 0),

@@ -85,6 +85,9 @@ impl Shared {
             self.tally.rejected.fetch_add(1, Ordering::Relaxed);
         }
         self.tally.ended(after);
+        if let Some(reason) = session.reason() {
+            self.tally.endings.note(reason, session.verdict());
+        }
         self.outbox.push(session);
     }
 }

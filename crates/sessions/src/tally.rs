@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::session::UserName;
+use crate::ending::CloseReason;
+use crate::session::{AclOutcome, UserName};
 
 /// The upper bounds of the duration histogram, in seconds.
 pub const DURATION_BUCKETS: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -85,6 +86,39 @@ impl Durations {
     }
 }
 
+/// How sessions ended.
+#[derive(Debug, Default)]
+pub struct Endings {
+    reasons: [AtomicU64; CloseReason::ALL.len()],
+    allowed: AtomicU64,
+    blocked: AtomicU64,
+}
+
+impl Endings {
+    pub(crate) fn note(&self, reason: CloseReason, acl: &AclOutcome) {
+        self.reasons[reason as usize].fetch_add(1, Relaxed);
+        match acl {
+            AclOutcome::Off => {}
+            AclOutcome::Allowed(_) => {
+                self.allowed.fetch_add(1, Relaxed);
+            }
+            AclOutcome::Blocked(_) => {
+                self.blocked.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Every reason with how many sessions ended for it.
+    pub fn by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> {
+        CloseReason::ALL.iter().map(|&reason| (reason, self.reasons[reason as usize].load(Relaxed)))
+    }
+
+    /// Ended sessions that the access rules allowed, and those that they blocked.
+    pub fn verdicts(&self) -> (u64, u64) {
+        (self.allowed.load(Relaxed), self.blocked.load(Relaxed))
+    }
+}
+
 /// Running totals since the process started.
 #[derive(Debug)]
 pub struct Tally {
@@ -100,6 +134,8 @@ pub struct Tally {
     pub received: Total,
     /// How long sessions lasted.
     pub durations: Durations,
+    /// Why they ended.
+    pub endings: Endings,
     users: DashMap<UserName, Arc<UserTally>>,
     others: Arc<UserTally>,
     max_users: usize,
@@ -114,6 +150,7 @@ impl Tally {
             sent: Total::default(),
             received: Total::default(),
             durations: Durations::default(),
+            endings: Endings::default(),
             users: DashMap::new(),
             others: Arc::default(),
             max_users,
@@ -176,6 +213,19 @@ mod tests {
         assert_eq!(total.get(), 10);
         total.add(5);
         assert_eq!(total.get(), 14);
+    }
+
+    #[test]
+    fn every_reason_has_a_count_of_its_own() {
+        let endings = Endings::default();
+        for (nth, reason) in CloseReason::ALL.iter().enumerate() {
+            (0..=nth).for_each(|_| endings.note(*reason, &AclOutcome::Allowed(None)));
+        }
+        endings.note(CloseReason::RejectedByAcl, &AclOutcome::Blocked(None));
+        let counts: Vec<u64> = endings.by_reason().map(|(_, count)| count).collect();
+        let sum: u64 = counts.iter().sum();
+        assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+        assert_eq!(endings.verdicts(), (sum - 1, 1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Short-lived operational events: a bounded ring in memory, equal ones told once with a count.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -121,13 +122,34 @@ pub struct Limits {
     pub retention: Duration,
 }
 
-/// How long equal occurrences count as one event.
+/// Equal occurrences that follow one another within this time count as one event, however long
+/// it goes on.
 const COALESCE_WITHIN: Duration = Duration::from_secs(60);
+
+/// How many of the newest events an occurrence is compared with. In a storm of many different
+/// ones, looking for an equal one costs no more than this.
+const LOOK_AT: usize = 1024;
+
+/// How often something happened since the start, by category and severity.
+#[derive(Debug, Default)]
+pub struct Counts([[AtomicU64; Severity::ALL.len()]; Category::ALL.len()]);
+
+impl Counts {
+    /// Every pair, with how often it occurred.
+    pub fn all(&self) -> impl Iterator<Item = (Category, Severity, u64)> {
+        Category::ALL.into_iter().flat_map(move |category| {
+            Severity::ALL.into_iter().map(move |severity| {
+                (category, severity, self.0[category as usize][severity as usize].load(Relaxed))
+            })
+        })
+    }
+}
 
 /// The ring. Cheap to clone.
 #[derive(Clone)]
 pub struct Events {
     ring: Arc<Mutex<VecDeque<Event>>>,
+    counts: Arc<Counts>,
     limits: Limits,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -141,27 +163,36 @@ impl std::fmt::Debug for Events {
 impl Events {
     /// An empty ring; `now` tells the wall clock's time.
     pub fn new(limits: Limits, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self { ring: Arc::default(), limits, now: Arc::new(now) }
+        Self { ring: Arc::default(), counts: Arc::default(), limits, now: Arc::new(now) }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
         self.ring.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Adds an occurrence. One that equals an event of the last minute raises its count.
+    /// How often something happened since the start; counted even where no event is kept.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
+    /// Adds an occurrence. One that equals an event that came within the last minute raises its
+    /// count.
     ///
     /// Returns whether it is a new event; never where none are kept.
     pub fn raise(&self, occurrence: Occurrence) -> bool {
+        let (category, severity) = (occurrence.category as usize, occurrence.severity as usize);
+        self.counts.0[category][severity].fetch_add(1, Relaxed);
         if self.limits.max_events == 0 {
             return false;
         }
         let now = (self.now)();
         let mut ring = self.lock();
         expire(&mut ring, now, self.limits.retention);
-        let recent = |event: &Event| {
-            event.occurrence == occurrence && is_within(event.first, now, COALESCE_WITHIN)
-        };
-        if let Some(place) = ring.iter().rposition(recent) {
+        let mut newest = ring.iter().enumerate().rev().take(LOOK_AT);
+        let equal = newest.find(|(_, event)| {
+            event.occurrence == occurrence && is_within(event.last, now, COALESCE_WITHIN)
+        });
+        if let Some((place, _)) = equal {
             // Moved to the end: the ring stays in order of the last time.
             if let Some(mut event) = ring.remove(place) {
                 event.last = now;
@@ -171,7 +202,7 @@ impl Events {
             return false;
         }
         if ring.len() >= self.limits.max_events {
-            ring.pop_front();
+            make_room(&mut ring);
         }
         ring.push_back(Event { first: now, last: now, count: 1, occurrence });
         true
@@ -186,7 +217,8 @@ impl Events {
             .rev()
             .filter(|event| {
                 let occurrence = &event.occurrence;
-                query.within.is_none_or(|within| is_within(event.last, now, within))
+                is_within(event.last, now, self.limits.retention)
+                    && query.within.is_none_or(|within| is_within(event.last, now, within))
                     && query.severity.is_none_or(|severity| occurrence.severity == severity)
                     && query.category.is_none_or(|category| occurrence.category == category)
             })
@@ -200,8 +232,22 @@ fn is_within(time: Timestamp, now: Timestamp, span: Duration) -> bool {
     now.duration_since(time).unsigned_abs() <= span
 }
 
+/// Forgets events that came last too long ago. They stand in that order, but for a clock that was
+/// stepped, so whoever reads looks at the time again.
 fn expire(ring: &mut VecDeque<Event>, now: Timestamp, retention: Duration) {
-    ring.retain(|event| is_within(event.last, now, retention));
+    while ring.front().is_some_and(|event| !is_within(event.last, now, retention)) {
+        ring.pop_front();
+    }
+}
+
+/// Forgets the oldest of the mildest events, so that a storm of warnings leaves what an operator
+/// must act on.
+fn make_room(ring: &mut VecDeque<Event>) {
+    let severity = |event: &Event| event.occurrence.severity;
+    let mildest = ring.iter().enumerate().min_by_key(|(_, event)| severity(event));
+    if let Some(place) = mildest.map(|(place, _)| place) {
+        ring.remove(place);
+    }
 }
 
 #[cfg(test)]
@@ -241,9 +287,41 @@ mod tests {
         let found = events.recent(all());
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].count, found[1].count), (2, 1));
-        seconds.fetch_add(40, Relaxed);
+        seconds.fetch_add(61, Relaxed);
         events.raise(refused("a"));
         assert_eq!(events.recent(all()).len(), 3);
+    }
+
+    #[test]
+    fn a_storm_of_hours_is_one_event_from_its_first_to_its_last_occurrence() {
+        let (events, seconds) = events(10);
+        for _ in 0..2 * 3600 {
+            events.raise(refused("a"));
+            seconds.fetch_add(1, Relaxed);
+        }
+        let found = events.recent(all());
+        assert_eq!((found.len(), found[0].count), (1, 7200));
+        assert_eq!(found[0].last.as_second() - found[0].first.as_second(), 7199);
+        let (.., count) = events.counts().all().find(|(_, _, count)| *count > 0).unwrap();
+        assert_eq!(count, 7200);
+    }
+
+    #[test]
+    fn a_storm_of_warnings_leaves_the_errors() {
+        let (events, _) = events(4);
+        let with = |severity, text: &str| Occurrence { severity, ..refused(text) };
+        events.raise(with(Severity::Error, "bad"));
+        events.raise(with(Severity::Info, "mild"));
+        for number in 0..100 {
+            events.raise(refused(&number.to_string()));
+        }
+        let details = events.recent(all());
+        let details: Vec<_> = details.iter().map(|e| e.occurrence.details[0].1.as_str()).collect();
+        assert_eq!(details, ["99", "98", "97", "bad"]);
+        for number in 0..10 {
+            events.raise(with(Severity::Error, &number.to_string()));
+        }
+        assert_eq!(events.recent(all()).len(), 4);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! and written out.
 
 pub mod events;
+pub mod histogram;
 pub mod logging;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -12,4 +13,5 @@ mod process;
 pub mod resources;
 
 pub use events::{Category, Event, Events, Occurrence, Query, Severity};
+pub use histogram::Histogram;
 pub use resources::Resources;

@@ -2,9 +2,15 @@
 
 use std::sync::Arc;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 
+use crate::events::{Counts, Events};
+use crate::histogram::Histogram;
 use crate::process::Process;
 
 /// How the page is written.
@@ -60,6 +66,42 @@ impl Metrics {
             Format::OpenMetrics => Ok(page),
             Format::Classic => Ok(classic(&page)),
         }
+    }
+}
+
+/// Writes a histogram that counts with plain atomics.
+///
+/// # Errors
+/// Those of the encoder.
+pub fn encode_histogram(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    histogram: &Histogram,
+) -> Result<(), std::fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    let buckets = histogram.buckets();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    family.encode_histogram::<NoLabelSet>(histogram.sum_seconds(), count, &buckets, None)
+}
+
+/// Registers how often operators were told of something.
+pub fn register_events(registry: &mut Registry, events: &Events) {
+    registry.register_collector(Box::new(EventFamily(Arc::clone(events.counts()))));
+}
+
+#[derive(Debug)]
+struct EventFamily(Arc<Counts>);
+
+impl Collector for EventFamily {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (name, help) = ("rustsocks_events", "Occurrences that operators are told of");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (category, severity, count) in self.0.all() {
+            let labels = [("category", category.name()), ("severity", severity.name())];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 
