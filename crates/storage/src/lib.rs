@@ -14,6 +14,7 @@ mod booking;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub mod cluster;
 pub mod filter;
+pub mod keeper;
 pub mod memory;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -41,6 +42,7 @@ pub use archive::{Archive, ArchiveFormat};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub use cluster::{Membership, MembershipNotice};
 pub use filter::{Cursor, Direction, Filter, Page, Paging, Sort, SortKey};
+pub use keeper::Keeper;
 pub use memory::MemoryStore;
 pub use points::{Course, Points, Rates};
 pub use recorder::{Figures, Flusher, Recorder, RecorderOptions, Report, StoreNotice};

@@ -88,6 +88,11 @@ impl Collector for Families {
                 journal.map_or(0, |j| size(j.bytes())),
             ),
             (
+                "rustsocks_journal_max_bytes",
+                "Bytes that the journal may hold; 0 where there is none",
+                journal.map_or(0, |j| size(j.max_bytes())),
+            ),
+            (
                 "rustsocks_journal_spilled",
                 "Ended sessions that are in the journal alone",
                 outbox.spilled(),

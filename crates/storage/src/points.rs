@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Points in memory at most, about 40 MB: a month at five seconds.
+#[cfg(feature = "sql")]
+pub(crate) mod sql;
+
+/// Points in memory at most, about 40 MB: five weeks at five seconds.
 pub const MOST_POINTS: usize = 600_000;
 
 /// What the process did in one span of time.
@@ -69,6 +72,8 @@ pub struct Points {
 #[derive(Debug, Default)]
 struct Ring {
     points: VecDeque<Point>,
+    /// How many of the newest are not in the store.
+    unsaved: usize,
 }
 
 impl Points {
@@ -82,6 +87,11 @@ impl Points {
     /// The distance between two points.
     pub fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// When the oldest was taken.
+    pub(crate) fn first(&self) -> Option<Timestamp> {
+        self.lock().points.front().map(|point| point.at)
     }
 
     /// How long a point stays.
@@ -98,11 +108,39 @@ impl Points {
         let oldest = point.at.checked_sub(self.keep).unwrap_or(Timestamp::MIN);
         let mut ring = self.lock();
         ring.points.push_back(point);
+        ring.unsaved += 1;
         while ring.points.len() > self.most
             || ring.points.front().is_some_and(|first| first.at < oldest)
         {
             ring.points.pop_front();
         }
+        ring.unsaved = ring.unsaved.min(ring.points.len());
+    }
+
+    /// Puts what former runs left before what there is.
+    pub(crate) fn put_before(&self, older: Vec<Point>) {
+        let mut ring = self.lock();
+        let room = self.most.saturating_sub(ring.points.len());
+        for point in older.into_iter().rev().take(room) {
+            ring.points.push_front(point);
+        }
+    }
+
+    /// The oldest points that are not in the store, at most so many.
+    pub(crate) fn unsaved(&self, most: usize) -> Vec<Point> {
+        let ring = self.lock();
+        let first = ring.points.len() - ring.unsaved;
+        ring.points.range(first..).take(most).copied().collect()
+    }
+
+    /// Notes that the store has these, which [`Points::unsaved`] gave.
+    pub(crate) fn saved(&self, points: &[Point]) {
+        let Some(last) = points.last() else { return };
+        let mut ring = self.lock();
+        // Some may have left the ring meanwhile, so places are counted anew.
+        let first = ring.points.len() - ring.unsaved;
+        let found = ring.points.range(first..).position(|point| point == last);
+        ring.unsaved -= found.map_or(0, |place| place + 1);
     }
 
     /// The rates of the time before `now`, as at most `most` averages at even distances.
@@ -118,13 +156,16 @@ impl Points {
         let mut slot = 0;
         for point in ring.points.iter().filter(|point| point.at > from) {
             let next = point.at.duration_since(from).as_nanos().unsigned_abs().div_ceil(length);
-            if next != slot {
+            // As they are, where there is one for each distance: ticks are not quite even.
+            if next != slot || times == 1 {
                 rates.extend(gathered.rates());
                 (gathered, slot) = (Sum::default(), next);
             }
             gathered.add(point);
         }
         rates.extend(gathered.rates());
+        let surplus = rates.len().saturating_sub(most);
+        rates.drain(..surplus);
         Course { interval, rates }
     }
 }
@@ -218,6 +259,7 @@ mod tests {
         assert_eq!(course.rates[6].received, 5750.0, "the mean of 55 to 60, a hundredfold");
         let all = points.course(at(60), 60 * SECOND, 1000);
         assert_eq!((all.interval, all.rates.len()), (SECOND, 60));
+        assert_eq!(points.course(at(60), 60 * SECOND, 60).rates, all.rates);
         let newest = points.course(at(60), 5 * SECOND, 1000);
         assert_eq!(newest.rates.len(), 5);
     }
@@ -228,6 +270,21 @@ mod tests {
         points.push(point(50, 7));
         let course = points.course(at(50), 60 * SECOND, 6);
         assert_eq!(course.rates.iter().map(|rates| rates.at).collect::<Vec<_>>(), [at(3), at(50)]);
+    }
+
+    #[test]
+    fn what_is_saved_is_not_offered_again_and_what_is_lost_on_the_way_stays() {
+        let points = filled(0..50);
+        let first = points.unsaved(20);
+        assert_eq!((first.len(), first[0].at), (20, at(0)));
+        assert_eq!(points.unsaved(20), first, "as long as nobody says that they are saved");
+        points.saved(&first);
+        assert_eq!(points.unsaved(100).len(), 30);
+        points.put_before(vec![point(-2, 1), point(-1, 1)]);
+        assert_eq!(points.unsaved(1)[0].at, at(20));
+        assert_eq!(points.course(at(49), 100 * SECOND, 1000).rates[0].at, at(-2));
+        (50..500).for_each(|second| points.push(point(second, 1)));
+        assert_eq!(points.unsaved(1000).len(), 100, "those that left the ring are given up");
     }
 
     #[test]

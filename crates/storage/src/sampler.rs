@@ -1,4 +1,6 @@
 //! Takes the points of the metrics history.
+//!
+//! Keeping them is another activity ([`Keeper`](crate::Keeper)): a store that hangs delays no point.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -5,6 +5,7 @@
 
 pub mod nodes;
 mod open;
+mod points;
 mod save;
 
 use std::sync::Once;

@@ -196,6 +196,7 @@ impl Dialect {
                 ("what 0 9 wrote", include_str!("../../../migrations/0003_what_0_9_wrote.sql")),
                 ("rollups", include_str!("../../../migrations/0004_rollups.sql")),
                 ("failures", include_str!("../../../migrations/0005_failures.sql")),
+                ("metrics points", include_str!("../../../migrations/0006_metrics_points.sql")),
             ],
             #[cfg(feature = "mysql")]
             Self::MySql => vec![
@@ -203,6 +204,10 @@ impl Dialect {
                 ("nodes", include_str!("../../../migrations/mysql/0002_nodes.sql")),
                 ("rollups", include_str!("../../../migrations/mysql/0003_rollups.sql")),
                 ("failures", include_str!("../../../migrations/mysql/0004_failures.sql")),
+                (
+                    "metrics points",
+                    include_str!("../../../migrations/mysql/0005_metrics_points.sql"),
+                ),
             ],
             #[cfg(feature = "postgres")]
             Self::Postgres => vec![
@@ -210,6 +215,10 @@ impl Dialect {
                 ("nodes", include_str!("../../../migrations/postgres/0002_nodes.sql")),
                 ("rollups", include_str!("../../../migrations/postgres/0003_rollups.sql")),
                 ("failures", include_str!("../../../migrations/postgres/0004_failures.sql")),
+                (
+                    "metrics points",
+                    include_str!("../../../migrations/postgres/0005_metrics_points.sql"),
+                ),
             ],
         };
         let migration = |((name, text), version): ((&'static str, &'static str), i64)| {

@@ -6,6 +6,7 @@
 mod check;
 mod history;
 mod place;
+mod points;
 mod save;
 pub mod schema;
 mod snapshot;

@@ -1,5 +1,7 @@
 //! One door to every engine.
 
+mod points;
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -1,0 +1,48 @@
+//! The metrics history on a database server, over a connection that no record needs.
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::{ServerStore, query};
+use crate::points::{Point, sql};
+use crate::sql::Statement;
+use crate::store::StoreError;
+
+impl ServerStore {
+    pub(crate) async fn points(
+        &self,
+        node: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Point>, StoreError> {
+        let [rows] = self.read([sql::select(self.dialect, Some(node), since, until)]).await?;
+        rows.iter().map(sql::point).collect()
+    }
+
+    pub(crate) async fn save_points(&self, node: &str, points: &[Point]) -> Result<(), StoreError> {
+        self.execute_aside(sql::insert(self.dialect, node, points)).await.map(drop)
+    }
+
+    pub(crate) async fn forget_points(
+        &self,
+        before: Timestamp,
+        most: usize,
+    ) -> Result<u64, StoreError> {
+        self.execute_aside(sql::forget(self.dialect, before, most)).await
+    }
+
+    /// Runs a statement beside the connection that writes records.
+    async fn execute_aside(&self, statement: Statement) -> Result<u64, StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        let work = query(statement)?.execute(&mut *connection);
+        let done = timeout(self.options.statement_timeout, work).await;
+        let done = done.map_err(|_| self.too_slow()).and_then(|done| Ok(done?));
+        match done {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(error) => {
+                connection.close_on_drop();
+                Err(error)
+            }
+        }
+    }
+}
