@@ -15,6 +15,7 @@ pub(crate) const TEST: &[Package] = &[
     ("chromium", "/usr/bin/chromium"),
     ("curl", "/usr/bin/curl"),
     ("dante-client", "/usr/bin/socksify"),
+    ("faketime", "/usr/bin/faketime"),
     ("iproute2", "/usr/bin/ss"),
     ("mariadb-server", "/usr/sbin/mariadbd"),
     ("postgresql", "/usr/lib/postgresql"),

@@ -11,6 +11,7 @@ mod console;
 #[cfg(feature = "database")]
 mod db;
 mod features;
+mod history;
 mod manual;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -7,6 +7,7 @@ use rustsocks_access::acl::{AclError, ReloadReport};
 use rustsocks_journal::{JournalNotice, Writing};
 use rustsocks_server::Notice;
 use rustsocks_server::notice::TurnedAway;
+use rustsocks_sessions::clock::Step;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use rustsocks_storage::MembershipNotice;
 #[cfg(feature = "database")]
@@ -169,6 +170,24 @@ pub(crate) fn from_membership(events: &Events, notice: MembershipNotice) {
             vec![],
         ),
     }
+}
+
+/// Words for a step of the wall clock.
+pub(crate) fn from_clock(events: &Events, step: Step) {
+    let (severity, message, length) = match step {
+        Step::Back(length) => (
+            Severity::Warning,
+            "the wall clock was set back; running sessions keep the time that they began with",
+            length,
+        ),
+        Step::Forward(length) => (
+            Severity::Info,
+            "the wall clock was set forward, or the machine slept; running sessions keep the time \
+             that they began with",
+            length,
+        ),
+    };
+    tell(events, severity, message, vec![("seconds", length.as_secs().to_string())]);
 }
 
 /// Words for what the journal reports.

@@ -19,10 +19,11 @@ use rustsocks_journal::Journal;
 use rustsocks_server::{
     Authentication as ServerAuthentication, Notice, Server, Settings, Shutdown,
 };
+use rustsocks_sessions::clock::watch_steps;
 use rustsocks_sessions::{Clock, Table};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use rustsocks_storage::Membership;
-use rustsocks_storage::{Points, Recorder, Report, Retention, Sampler, Store, StoreNotice};
+use rustsocks_storage::{Recorder, Report, Retention, Store, StoreNotice};
 use rustsocks_telemetry::{Events, logging};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{ApiConfig, Authentication, Config, LedgerConfig, StorageConfig};
+use crate::history::{self, History};
 use crate::{notices, storage};
 
 /// Bad configuration that shows only when it is put to use.
@@ -95,6 +97,7 @@ struct Running {
     events: Events,
     table: Table,
     ledger: Option<(Ledger, JoinHandle<Report>)>,
+    history: Option<History>,
     api: Option<JoinHandle<()>>,
     helpers: TaskTracker,
     /// Cancelled when clients are no longer accepted.
@@ -160,11 +163,11 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
     };
     let server = build_server(&config, &acl, &table, &events, authenticator.clone())?;
     let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
-    let points = config.history.as_ref().map(|history| {
-        let points = Points::new(history.interval, history.keep);
-        helpers.spawn(Sampler::new(table.clone(), points.clone()).run(ending.clone()));
-        points
+    let history = config.history.as_ref().map(|form| {
+        let ledger = ledger.as_ref().map(|(ledger, _)| ledger);
+        history::begin(form, &table, ledger, &ending, &helpers)
     });
+    let points = history.as_ref().map(|history| history.points.clone());
     let ledger_of_api = ledger.as_ref().map(|(ledger, _)| ledger.clone());
     let settings = std::mem::take(&mut config.settings);
     let api = config.api.as_ref().zip(api_listener).map(|(form, listener)| {
@@ -178,7 +181,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
             pool: pool_source(&server),
             effective: Effective { file: config.path.clone(), settings: Arc::new(settings) },
             #[cfg(feature = "metrics")]
-            metrics: crate::metrics::page(form.metrics, &server, &table, ledger.as_ref()),
+            metrics: crate::metrics::page(form.metrics, &server, &table, &events, ledger.as_ref()),
             started: Instant::now(),
             stopping: stopping.clone(),
             options: Options {
@@ -191,6 +194,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         };
         helpers.spawn(api.serve(listener, flushed.clone()))
     });
+    watch_clock(&table, &events, &ending, &helpers);
     watch_rules(&config, &acl, &events, &ending, &helpers);
     let metrics = config.api.as_ref().is_some_and(|api| api.metrics);
     let socks = listener.local_addr()?;
@@ -205,6 +209,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
         events,
         table,
         ledger,
+        history,
         api,
         helpers,
         stopping,
@@ -364,6 +369,15 @@ fn build_server(
     Server::new(settings, acl.clone(), table.clone(), notices).context("dns")
 }
 
+/// Tells operators when the machine's clock is set: sessions do not mind, readers of times do.
+fn watch_clock(table: &Table, events: &Events, ending: &CancellationToken, helpers: &TaskTracker) {
+    let (clock, events, ending) = (table.clock().clone(), events.clone(), ending.clone());
+    helpers.spawn(async move {
+        let report = |step| notices::from_clock(&events, step);
+        ending.run_until_cancelled(watch_steps(&clock, report)).await;
+    });
+}
+
 fn watch_rules(
     config: &Config,
     acl: &Acl,
@@ -425,6 +439,9 @@ impl Running {
         if let Some((ledger, recording)) = self.ledger {
             let recorded = recording.await.is_ok();
             let journaled = close_journal(ledger.journal).await;
+            if let Some(history) = self.history {
+                history.finish().await;
+            }
             ledger.store.close().await;
             let outbox = self.table.outbox();
             let (saved, unsaved, lost) = (outbox.saved(), outbox.unsaved(), outbox.lost());

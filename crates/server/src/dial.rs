@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustsocks_access::acl::Verdict;
@@ -13,9 +14,11 @@ use rustsocks_sessions::CloseReason;
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::pool::Pool;
 use crate::resolve::{ResolveError, Resolver, interleave};
+use crate::server::Figures;
 
 /// How long one address may keep the next one waiting (RFC 8305 §5 recommends 250 ms).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -26,6 +29,7 @@ pub struct Dialer {
     pub(crate) resolver: Resolver,
     pub(crate) pool: Option<Pool>,
     pub(crate) egress: Option<IpAddr>,
+    pub(crate) figures: Arc<Figures>,
 }
 
 /// An outgoing connection.
@@ -155,8 +159,10 @@ impl Dialer {
             // Boxed: the many states of resolving and racing stay out of every session's task.
             Host::Name(name) => {
                 let racing = async {
-                    let found = self.resolver.resolve(name).await?;
-                    self.race(&found, target.port, judge).await
+                    let began = Instant::now();
+                    let found = self.resolver.resolve(name).await;
+                    self.figures.lookups.observe(began.elapsed());
+                    self.race(&found?, target.port, judge).await
                 };
                 Box::pin(racing).await
             }
@@ -167,7 +173,12 @@ impl Dialer {
         let spare = self.pool.as_ref().and_then(|pool| pool.take(peer));
         let stream = match spare {
             Some(stream) => stream,
-            None => connect(peer, self.egress).await.map_err(DialError::from_connect)?,
+            None => {
+                let began = Instant::now();
+                let opened = connect(peer, self.egress).await.map_err(DialError::from_connect)?;
+                self.figures.connects.observe(began.elapsed());
+                opened
+            }
         };
         dialled(stream, peer, verdict)
     }
@@ -203,6 +214,7 @@ impl Dialer {
             return dialled(stream, peer, verdict);
         }
         let egress = self.egress;
+        let began = Instant::now();
         // Dropping the set aborts the attempts that lost.
         let mut attempts = JoinSet::new();
         let start = |attempts: &mut JoinSet<_>, peer: SocketAddr, verdict: Verdict| {
@@ -213,7 +225,10 @@ impl Dialer {
         loop {
             let next = tokio::time::timeout(ATTEMPT_DELAY, attempts.join_next());
             match next.await {
-                Ok(Some(Ok((Ok(stream), peer, verdict)))) => return dialled(stream, peer, verdict),
+                Ok(Some(Ok((Ok(stream), peer, verdict)))) => {
+                    self.figures.connects.observe(began.elapsed());
+                    return dialled(stream, peer, verdict);
+                }
                 Ok(Some(Ok((Err(error), ..)))) => last = Some(error),
                 // An attempt that panicked, or none under way: on to the next address.
                 Ok(Some(Err(_)) | None) | Err(_) => {}

@@ -86,7 +86,8 @@ async fn understand(
     stream: &mut TcpStream,
     source: SocketAddr,
 ) -> Option<Requested> {
-    let deadline = Instant::now() + server.settings.handshake_timeout;
+    let began = Instant::now();
+    let deadline = began + server.settings.handshake_timeout;
     let mut admitted = None;
     let steps = async {
         let admitted = admitted.insert(handshake::admit(server, stream, source).await?);
@@ -94,7 +95,12 @@ async fn understand(
     };
     let steps = timeout_at(deadline, server.cut.run_until_cancelled(steps)).await;
     match steps {
-        Ok(Some(Ok(requested))) => Some(requested),
+        Ok(Some(Ok(requested))) => {
+            if matches!(requested, Requested::Asked(_)) {
+                server.figures.handshakes.observe(began.elapsed());
+            }
+            Some(requested)
+        }
         Ok(Some(Err(refused))) => {
             note_refusal(server, source, refused);
             None

@@ -11,6 +11,7 @@ use rustsocks_access::auth::Authenticator;
 use rustsocks_relay::PipePool;
 use rustsocks_relay::udp::Drops;
 use rustsocks_sessions::{CloseReason, Table, UserName};
+use rustsocks_telemetry::Histogram;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,12 @@ pub struct Figures {
     pub not_socks: AtomicU64,
     /// Datagrams dropped.
     pub datagrams: Drops,
+    /// From accepting a client to its complete request.
+    pub handshakes: Histogram,
+    /// Resolving a name, from the cache or not, with or without success.
+    pub lookups: Histogram,
+    /// Opening a destination's connection, without resolving; those that succeeded.
+    pub connects: Histogram,
 }
 
 /// When and how to stop.
@@ -130,7 +137,9 @@ impl Server {
             .pool
             .clone()
             .map(|pool| Pool::new(pool, settings.egress, Arc::clone(&notices), clients.clone()));
-        let dialer = Dialer { resolver, pool, egress: settings.egress };
+        let figures = Arc::new(Figures::default());
+        let dialer =
+            Dialer { resolver, pool, egress: settings.egress, figures: Arc::clone(&figures) };
         Ok(Arc::new(Self {
             pipes: PipePool::new(settings.pipes),
             settings,
@@ -139,7 +148,7 @@ impl Server {
             failures: AuthFailures::new(table.clone()),
             table,
             dialer,
-            figures: Arc::default(),
+            figures,
             notices,
             cut: CancellationToken::new(),
             clients,
@@ -154,6 +163,11 @@ impl Server {
     /// Counts of the data plane.
     pub fn figures(&self) -> Arc<Figures> {
         Arc::clone(&self.figures)
+    }
+
+    /// How many clients may be served at once.
+    pub fn max_connections(&self) -> usize {
+        self.settings.max_connections
     }
 
     /// The warm spare connections, where they are on.

@@ -345,6 +345,33 @@ fn the_metrics_page_has_the_published_families_and_promtool_accepts_it() {
 }
 
 #[test]
+fn names_and_types_of_the_page_are_those_of_the_list() {
+    let page = proxy("").get("/metrics").body;
+    let mut found: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    found.sort_unstable();
+    // Adding a line is a promise, changing one breaks somebody's alerts.
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/metrics.txt");
+    let list = std::fs::read_to_string(list).unwrap();
+    assert_eq!(found, list.lines().collect::<Vec<_>>());
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manual/metrics.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    for family in found {
+        let name = family.split(' ').next().unwrap();
+        assert!(manual.contains(&format!("`{name}")), "the manual does not name {name}");
+    }
+    // Labels come from closed sets, but for users' names.
+    let labels = page.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let (_, rest) = line.split_once('{')?;
+        rest.split_once('=').map(|(label, _)| label)
+    });
+    for label in labels {
+        let known = ["le", "user", "reason", "verdict", "category", "fate", "direction"];
+        assert!(known.contains(&label), "{label}");
+    }
+}
+
+#[test]
 fn openmetrics_is_for_who_asks() {
     let proxy = proxy("[sessions]\nstorage = \"memory\"\n");
     let get = |accept: &str| {

@@ -11,8 +11,10 @@ mod command_line;
 mod connect;
 #[cfg(feature = "dashboard")]
 mod dashboard;
+mod deploy;
 mod disks;
 mod endings;
+mod events;
 mod export;
 mod hostile;
 mod interop;

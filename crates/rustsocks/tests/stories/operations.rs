@@ -108,3 +108,86 @@ fn the_configuration_in_force_is_shown_without_secrets() {
     let alice = serde_json::json!([{ "username": "alice", "password": "***" }]);
     assert_eq!(config["settings"]["auth"]["users"], alice);
 }
+
+#[test]
+fn the_metrics_history_survives_a_restart_and_shows_the_gap() {
+    let mut proxy = proxy("[metrics]\ncollection_interval_secs = 1\n");
+    (0..10).for_each(|_| one_session(proxy.socks()));
+    let points = |proxy: &rustsocks_testkit::Proxy| -> Vec<Value> {
+        let history = proxy.get("/api/metrics/history?minutes=10").json();
+        history["data"].as_array().unwrap().clone()
+    };
+    // The last point is taken at the stop.
+    let before = points(&proxy);
+    assert_eq!(proxy.terminate(), Some(0));
+    proxy.restart();
+    let after = eventually("the points of the last run", || {
+        let after = points(&proxy);
+        (sum(&after, "bytes_received_per_sec") > 20_000.0).then_some(after)
+    });
+    assert!(after.len() > before.len(), "{before:?} {after:?}");
+    assert_eq!(after[..before.len()], before[..], "every point as it was");
+    let bytes: f64 = sum(&after, "bytes_sent_per_sec");
+    assert!(bytes > 0.0, "{after:?}");
+    proxy.kill();
+    proxy.restart();
+    eventually("the points of the run before", || {
+        (points(&proxy).len() >= after.len()).then_some(())
+    });
+}
+
+#[test]
+fn a_history_that_is_kept_in_memory_leaves_no_row() {
+    let mut proxy = proxy("[metrics]\ncollection_interval_secs = 1\nstorage = \"memory\"\n");
+    eventually("a point", || {
+        let history = proxy.get("/api/metrics/history").json();
+        (!history["data"].as_array().unwrap().is_empty()).then_some(())
+    });
+    assert_eq!(proxy.terminate(), Some(0));
+    let database = proxy.folder().join("data/sessions.db");
+    let sql = "SELECT COUNT(*) FROM metrics_points";
+    let output = std::process::Command::new("sqlite3").arg(database).arg(sql).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0", "{output:?}");
+}
+
+#[test]
+fn metrics_that_are_off_have_neither_page_nor_history() {
+    let proxy = proxy("[metrics]\nenabled = false\n");
+    for path in ["/metrics", "/api/metrics/history"] {
+        let answer = proxy.get(path);
+        assert_eq!(answer.status, 404, "{answer:?}");
+        assert!(answer.body.contains("metrics.enabled"), "{answer:?}");
+    }
+}
+
+/// With `RUSTSOCKS_SCRAPE_USERS=1000` and `--release --nocapture` this is the manual's figure.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a figure in real time is what is wanted")]
+fn a_scrape_shows_every_user() {
+    let users = std::env::var("RUSTSOCKS_SCRAPE_USERS");
+    let users: usize = users.map_or(40, |count| count.parse().unwrap());
+    let mut config = "[auth]\nsocks_method = \"userpass\"\n".to_owned();
+    for nth in 0..users {
+        config.push_str(&format!("[[auth.users]]\nusername = \"u{nth}\"\npassword = \"p\"\n"));
+    }
+    let proxy = proxy(&config);
+    let (target, address) = listener();
+    for nth in 0..users {
+        let mut client = Client::connect(proxy.socks());
+        assert!(client.log_in(&format!("u{nth}"), "p").is_some());
+        client.ask(Command::Connect, &at(address)).granted();
+        target.accept().unwrap();
+    }
+    let page = proxy.get("/metrics").body;
+    let series = page.matches("rustsocks_user_bandwidth_bytes_total{").count();
+    assert_eq!(series, 2 * users);
+    let mut times: Vec<std::time::Duration> = (0..100)
+        .map(|_| {
+            let began = std::time::Instant::now();
+            assert_eq!(proxy.get("/metrics").status, 200);
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!("{users} users: a scrape takes {:?}, p99 {:?}", times[50], times[98]);
+}
