@@ -147,8 +147,8 @@ mod tests {
         let text = "[auth]\n[[auth.users]]\nusername = \"alice\"\npassword = \"geheim\"\n\
                     [sessions.dashboard_auth]\nsession_secret = \"geheim\"\n\
                     [[sessions.dashboard_auth.users]]\nusername = \"a\"\npassword = \"geheim\"\n\
-                    [[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"blake3:6765686569\
-                    6d67656865696d67656865696d67656865696d67656865696d67656865696d3131\"\n\
+                    [[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"blake3:\
+                    67656865696d67656865696d67656865696d67656865696d67656865696d3131\"\n\
                     [server.tls]\nkey_password = \"geheim\"\n";
         let settings = settings_of(text);
         let shown = serde_json::to_string(&settings).unwrap();
