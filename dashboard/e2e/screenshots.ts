@@ -12,7 +12,10 @@ import { Server } from "./harness/proxy";
 import { Names, Target } from "./harness/target";
 import { until } from "./harness/until";
 
+/** Pictures that the documentation shows, and where they lie; the others are only to be looked at. */
+const DOCUMENTED = ["overview", "sessions", "session", "users", "rejections", "phone-sessions"];
 const IMAGES = resolve(import.meta.dirname, "../../docs/images");
+const OTHERS = resolve(import.meta.dirname, "../../target/screenshots");
 
 /** Seconds of traffic before the pictures are taken. */
 const WARM_UP = Number(process.env.RUSTSOCKS_DEMO_SECS ?? 180);
@@ -37,7 +40,7 @@ beforeAll(
     traffic = new Traffic(server.socks, target.port, 40);
     const fonts = resolve(server.folder, "fonts.conf");
     await writeFile(fonts, FONTS);
-    await mkdir(IMAGES, { recursive: true });
+    for (const folder of [IMAGES, OTHERS]) await mkdir(folder, { recursive: true });
     browser = await launch(["--font-render-hinting=none"], { FONTCONFIG_FILE: fonts });
     await new Promise((resume) => setTimeout(resume, WARM_UP * 1000));
   },
@@ -112,7 +115,8 @@ test("pictures", { timeout: 300_000 }, async () => {
     await new Promise((resume) => setTimeout(resume, 3_000));
     await prepare?.(page);
     await new Promise((resume) => setTimeout(resume, 700));
-    await page.screenshot({ path: resolve(IMAGES, `${name}.png`) });
+    const folder = DOCUMENTED.includes(name) ? IMAGES : OTHERS;
+    await page.screenshot({ path: resolve(folder, `${name}.png`) });
     await context.close();
   }
 });
