@@ -377,7 +377,7 @@ mod tests {
     }
 
     async fn greeting(hub: &Hub, last: Option<&str>) -> String {
-        let mut reader = hub.reader(Filter::default(), last);
+        let mut reader = hub.reader(Filter::default(), last).unwrap();
         String::from_utf8(reader.next().await.unwrap().to_vec()).unwrap()
     }
 
