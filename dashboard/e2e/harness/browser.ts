@@ -9,10 +9,6 @@ import type { Server } from "./proxy";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
-/** Routes that the server does not have yet. */
-const AWAITED =
-  /api\/(auth\/session|metrics\/history|pool\/stats|system\/(resources|config)|stats\/failures)/;
-
 /** Starts a browser. */
 export function launch(args: string[] = [], env: Record<string, string> = {}): Promise<Browser> {
   // Without a sandbox of its own, because in a container it may not make one; the pages are ours.
@@ -41,7 +37,6 @@ export class Watched {
     const page = await context.newPage();
     const watched = new Watched(page);
     page.on("console", (message) => {
-      if (AWAITED.test(message.location().url)) return;
       if (message.type() === "error" || message.type() === "warning") watched.faults.push(message.text());
     });
     page.on("pageerror", (error) => watched.faults.push(String(error)));
