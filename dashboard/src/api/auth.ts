@@ -3,9 +3,6 @@ import { api } from "./client";
 import { login, loginNeeded, readVisitor } from "./login";
 import { type Failure, outcome, refusal } from "./outcome";
 
-/** Who looks at a server that knows no logins yet. */
-const NOBODY = { authEnabled: false, user: null, role: "operate", csrfToken: null, expiresAt: null } as const;
-
 /** Asks who the visitor is; without an answer nothing changes. */
 export async function askLogin(): Promise<Failure | null> {
   const answer = await outcome(api.GET("/api/auth/session"));
@@ -16,10 +13,6 @@ export async function askLogin(): Promise<Failure | null> {
     case "refused":
       if (answer.status === 401) {
         loginNeeded();
-        return null;
-      }
-      if (answer.status === 404) {
-        login.value = { kind: "in", visitor: NOBODY };
         return null;
       }
       return answer;
