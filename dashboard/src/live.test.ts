@@ -20,7 +20,7 @@ describe("the live store", () => {
     const ended = store.rows[0]?.endedAt ?? 0;
     store.sweep(ended + LINGER_MS - 1);
     expect(store.rows).toHaveLength(1);
-    store.sweep(ended + LINGER_MS);
+    store.sweep(ended + LINGER_MS + 1);
     expect(store.rows).toHaveLength(0);
     expect(store.row(example().session_id)).toBeUndefined();
   });
