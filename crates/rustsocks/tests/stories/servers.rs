@@ -46,7 +46,9 @@ fn recorded(proxy: &Proxy, ports: &[u16]) {
 /// An outage of the server: begins, ends; sessions before, during and after it are all recorded.
 fn survives(kind: Kind, server: &DatabaseServer, begin: impl FnOnce(&str), end: impl FnOnce(&str)) {
     let database = server.database();
-    let proxy = proxy(&config(kind, &server.url(&database), "a"));
+    // However long the server takes to come back here, it is not longer than the lease.
+    let config = config(kind, &server.url(&database), "a");
+    let proxy = proxy(&config.replace("node_lease_secs = 5", "node_lease_secs = 600"));
     let mut ports = some_sessions(&proxy, 20);
     begin(&database);
     ports.extend(some_sessions(&proxy, 40));
