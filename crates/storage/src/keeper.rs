@@ -53,17 +53,15 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut is_loaded, mut next_cleanup) = (false, Instant::now());
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let work = async {
-                if !is_loaded {
-                    is_loaded = self.told(self.load().await);
-                }
-                if self.told(self.save().await) && Instant::now() >= next_cleanup {
-                    next_cleanup = Instant::now() + self.cleanup_interval;
-                    self.told(self.clean_up().await);
-                }
-            };
-            // Dropping a write half-way rolls it back.
-            stop.run_until_cancelled(work).await;
+            // Never dropped half-way: a connection that is lost in the middle of a write is closed
+            // by nobody, and SQLite's log would stay behind the stop.
+            if !is_loaded {
+                is_loaded = self.told(self.load().await);
+            }
+            if self.told(self.save().await) && Instant::now() >= next_cleanup {
+                next_cleanup = Instant::now() + self.cleanup_interval;
+                self.told(self.clean_up(&stop).await);
+            }
         }
         let _late = timeout(LAST_TRIES, async { self.told(self.save().await) }).await;
     }
@@ -102,12 +100,12 @@ impl Keeper {
         Ok(())
     }
 
-    /// Deletes what is too old, in steps.
-    async fn clean_up(&self) -> Result<(), StoreError> {
+    /// Deletes what is too old, in steps, until the stop.
+    async fn clean_up(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let now = self.table.clock().now().wall;
         let before = now.checked_sub(self.points.keep()).unwrap_or(jiff::Timestamp::MIN);
         let mut busy = 0;
-        while busy < MOST_REFUSALS && !self.figures.is_degraded() {
+        while busy < MOST_REFUSALS && !self.figures.is_degraded() && !stop.is_cancelled() {
             match self.store.forget_points(before, STEP).await? {
                 Some(0) => return Ok(()),
                 Some(_) => {}

@@ -276,7 +276,9 @@ fn wall_clock_stepped_back() {
     let record = proxy.record_from(source);
     let time = |key: &str| record[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let lasted = time("end_time").duration_since(time("start_time")).as_millis();
-    assert_eq!(i128::from(record["duration_ms"].as_u64().unwrap()), lasted, "{record}");
+    // Each of the three is cut to whole milliseconds on its own.
+    let length = i128::from(record["duration_ms"].as_u64().unwrap());
+    assert!(length.abs_diff(lasted) <= 1, "{record}");
     assert!((0..600_000).contains(&lasted), "{record}");
     assert_eq!(end(&record).0, "closed");
     set("+0\n");
