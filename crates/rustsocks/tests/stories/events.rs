@@ -142,7 +142,7 @@ fn storage_degraded_and_storage_recovered() {
     refused(&proxy, closed());
     let event = told(&proxy, "storage", "error", "records cannot be saved; they wait");
     assert!(event["details"]["error"].as_str().unwrap().contains("locked"), "{event}");
-    holder.release();
+    drop(holder);
     told(&proxy, "storage", "info", "records are saved again");
 }
 
@@ -185,7 +185,7 @@ fn journal_filling() {
     let number = |key: &str| event["details"][key].as_str().unwrap().parse::<u64>().unwrap();
     assert_eq!(number("max_bytes"), 1_048_576);
     assert!(number("bytes") > 800_000, "{event}");
-    holder.release();
+    drop(holder);
 }
 
 #[test]

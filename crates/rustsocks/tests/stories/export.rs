@@ -240,6 +240,6 @@ fn history_and_exports_hold_what_a_locked_database_does_not_have_yet() {
         assert_eq!(lines.lines().count(), 7);
     };
     check();
-    holder.release();
+    drop(holder);
     check();
 }

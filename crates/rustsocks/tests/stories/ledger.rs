@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{listener, proxy, some_sessions};
 
-/// Another program that holds a database for itself.
+/// Another program that holds a database for itself, until this is dropped.
 pub(crate) struct Holder(Child);
 
 /// Holds a database in an exclusive transaction.
@@ -30,11 +30,10 @@ pub(crate) fn hold(database: &Path) -> Holder {
     Holder(tool)
 }
 
-impl Holder {
-    /// Lets it go.
-    pub(crate) fn release(mut self) {
+impl Drop for Holder {
+    fn drop(&mut self) {
         drop(self.0.stdin.take());
-        self.0.wait().unwrap();
+        let _ended = self.0.wait();
     }
 }
 
@@ -51,7 +50,7 @@ fn a_locked_database_degrades_and_loses_nothing() {
     });
     assert!(health["journal"]["unsaved"].as_u64().unwrap() >= 100, "{health}");
     some_sessions(&proxy, 100);
-    holder.release();
+    drop(holder);
     eventually("recovery", || (proxy.get("/health").json()["status"] == "ok").then_some(()));
     let records = eventually("every record", || {
         let records = proxy.records();
@@ -290,7 +289,7 @@ fn an_outage_holds_nobody_up_and_memory_stays_bounded() {
     let during = rush_for(&proxy, address.port(), outage);
     let grown = resident(proxy.pid()).saturating_sub(before);
     let health = proxy.get("/health").json();
-    holder.release();
+    drop(holder);
     let released = Instant::now();
     eventually("everything saved", || {
         (proxy.metric("rustsocks_outbox_unsaved") == 0).then_some(())

@@ -9,6 +9,7 @@ use rustsocks_proto::Command;
 use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::eventually;
 
+use super::ledger::hold;
 use super::{bytes, end, listener, proxy};
 
 #[test]
@@ -71,19 +72,10 @@ fn with_the_database_gone_the_stop_leaves_the_journal_and_the_next_start_complet
     let (_target, address) = listener();
     Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
     let database = proxy.folder().join("data/sessions.db");
-    let mut holder = Process::new("sqlite3")
-        .arg(&database)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = [0; 5];
-    holder.stdin.as_mut().unwrap().write_all(b"BEGIN EXCLUSIVE; SELECT 'held';\n").unwrap();
-    holder.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    let holder = hold(&database);
     Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
     assert_eq!(proxy.terminate(), Some(0));
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    drop(holder);
     proxy.restart();
     let records = eventually("both records", || Some(proxy.records()).filter(|all| all.len() > 1));
     assert_eq!(records.len(), 2);
@@ -93,14 +85,7 @@ fn with_the_database_gone_the_stop_leaves_the_journal_and_the_next_start_complet
 fn what_neither_the_database_nor_the_journal_takes_is_told_by_the_exit_code() {
     let mut proxy = proxy("[server]\nshutdown_grace_secs = 0\n");
     let (_target, address) = listener();
-    let mut holder = Process::new("sqlite3")
-        .arg(proxy.folder().join("data/sessions.db"))
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    holder.stdin.as_mut().unwrap().write_all(b"BEGIN EXCLUSIVE; SELECT 'held';\n").unwrap();
-    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let holder = hold(&proxy.folder().join("data/sessions.db"));
     // No file may grow from here on: what is written to the journal fails.
     let pid = proxy.pid().to_string();
     let limit = ["--fsize=0", "--pid", &pid];
@@ -110,8 +95,7 @@ fn what_neither_the_database_nor_the_journal_takes_is_told_by_the_exit_code() {
         (proxy.get("/health").json()["journal"]["status"] == "failed").then_some(())
     });
     assert_eq!(proxy.terminate(), Some(3));
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    drop(holder);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command as Process, Stdio};
+use std::process::Command as Process;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustsocks_testkit::{Proxy, eventually};
 use serde_json::Value;
 
+use super::ledger::hold;
 use super::proxy;
 
 /// The journal follows events within this time.
@@ -263,31 +264,6 @@ fn wall(proxy: &Proxy) -> String {
     sql(proxy, now)[0]["now"].as_str().unwrap().to_owned()
 }
 
-/// Holds the database so that nothing can be written to it, until it is dropped.
-struct Lock(Child);
-
-impl Lock {
-    fn take(proxy: &Proxy) -> Self {
-        let mut child = Process::new("sqlite3")
-            .arg(proxy.folder().join("data/sessions.db"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let statement = b".timeout 10000\nBEGIN EXCLUSIVE; SELECT 'held';\n";
-        child.stdin.as_mut().unwrap().write_all(statement).unwrap();
-        child.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
-        Self(child)
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ended = self.0.wait();
-    }
-}
-
 /// One round: load, kill, restart, compare.
 fn round(proxy: &mut Proxy, book: &Arc<Book>, random: &mut Random, sums: &mut Sums) {
     let target = TcpListener::bind("0.0.0.0:0").unwrap();
@@ -300,7 +276,7 @@ fn round(proxy: &mut Proxy, book: &Arc<Book>, random: &mut Random, sums: &mut Su
     });
     book.sessions.lock().unwrap().clear();
     book.stop.store(false, Relaxed);
-    let lock = (random.below(4) == 0).then(|| Lock::take(proxy));
+    let lock = (random.below(4) == 0).then(|| hold(&proxy.folder().join("data/sessions.db")));
     let socks = proxy.socks();
     let load: Vec<_> = (0..8_u64)
         .map(|number| {
