@@ -112,6 +112,8 @@ mod tests {
         config.settings
     }
 
+    // The example asks for all of them.
+    #[cfg(all(feature = "database", feature = "metrics", feature = "api-docs"))]
     #[test]
     fn every_setting_of_the_example_is_shown_with_its_value() {
         let example = include_str!("../../../../rustsocks.example.toml");
