@@ -60,7 +60,9 @@ function span({ times, form }: ChartProps): [number, number] {
 /** Local times for the axis; dates where it shows days. */
 function timeLabels(splits: readonly number[]): string[] {
   const days = (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * 86_400;
-  return splits.map((at) => (days ? day(at * 1000).slice(5) : clock(at * 1000).slice(0, 5)));
+  const labels = splits.map((at) => (days ? day(at * 1000).slice(5) : clock(at * 1000).slice(0, 5)));
+  // Where ticks are closer than days, a date stands once.
+  return labels.map((label, index) => (days && label === labels[index - 1] ? "" : label));
 }
 
 function options(
