@@ -34,6 +34,7 @@ fn the_peer_that_connects_is_told_and_recorded() {
     client.send(b"yes");
     peer.read_exact(&mut [0; 3]).unwrap();
     drop(client);
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the client's end comes first");
     drop(peer);
     let record = proxy.record_from(source);
     assert_eq!(end(&record), ("closed", "client_closed"));

@@ -27,6 +27,7 @@ fn clients_may_finish_within_the_grace() {
     peer.write_all(b"still here").unwrap();
     client.stream.read_exact(&mut [0; 10]).unwrap();
     drop(client);
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the client's end comes first");
     drop(peer);
     assert_eq!(proxy.wait().code(), Some(0));
     proxy.restart();
