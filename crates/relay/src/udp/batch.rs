@@ -18,6 +18,9 @@ pub(crate) const HEADROOM: usize = 22;
 /// Room for the largest datagram that IP carries, behind the headroom.
 const SLOT_BYTES: usize = HEADROOM + 65_536;
 
+/// The most bytes that go through the kernel as one: what IP carries, less its own header.
+const MOST_TOGETHER: usize = 65_535 - 60 - 8;
+
 /// One datagram to send: where to (none on a connected socket), and where in the batch it lies.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
@@ -40,13 +43,54 @@ struct Call {
     names: [libc::sockaddr_storage; SLOTS],
     parts: [libc::iovec; SLOTS],
     headers: [libc::mmsghdr; SLOTS],
+    controls: [SegmentLength; SLOTS],
+}
+
+/// The control message that has the kernel cut a message into datagrams of this length.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SegmentLength {
+    header: libc::cmsghdr,
+    length: u16,
+    /// Control messages end where the next header would be aligned.
+    _padding: [u8; size_of::<usize>() - size_of::<u16>()],
+}
+
+impl SegmentLength {
+    const NONE: Self = Self {
+        header: libc::cmsghdr {
+            cmsg_len: size_of::<libc::cmsghdr>() + size_of::<u16>(),
+            cmsg_level: libc::SOL_UDP,
+            cmsg_type: libc::UDP_SEGMENT,
+        },
+        length: 0,
+        _padding: [0; size_of::<usize>() - size_of::<u16>()],
+    };
 }
 
 impl Call {
     #[expect(unsafe_code, reason = "C structures have no constructors")]
     fn new() -> Self {
         // SAFETY: all-zero bytes are valid values of these plain C structures.
-        unsafe { zeroed() }
+        let call: Self = unsafe { zeroed() };
+        Self { controls: [SegmentLength::NONE; SLOTS], ..call }
+    }
+
+    /// Sends the first `count` messages; returns how many of them the kernel took.
+    #[expect(unsafe_code, reason = "sendmmsg together with the batch's own addresses")]
+    fn send(&mut self, socket: BorrowedFd<'_>, count: usize) -> io::Result<usize> {
+        // SAFETY: each header points to parts, a name and a control message of its own, and each
+        // part to the room; all of them outlive the call. The kernel only reads through the
+        // parts, so that they point to shared memory is sound.
+        let taken = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                count as libc::c_uint,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        usize::try_from(taken).map_err(|_| io::Error::last_os_error())
     }
 }
 
@@ -91,7 +135,7 @@ impl Batch {
     #[expect(unsafe_code, reason = "recvmmsg has no safe wrapper")]
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         let most = most.min(SLOTS);
-        let Call { names, parts, headers } = &mut self.call;
+        let Call { names, parts, headers, .. } = &mut self.call;
         let slots = self.room.chunks_exact_mut(SLOT_BYTES).take(most);
         for (((slot, part), name), header) in
             slots.zip(&mut *parts).zip(&mut *names).zip(&mut *headers)
@@ -103,6 +147,8 @@ impl Batch {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = std::ptr::null_mut();
+            header.msg_hdr.msg_controllen = 0;
         }
         // SAFETY: each header points to one name and one part of its own, and each part to a
         // slot of the room; all of them outlive the call, and nothing else touches them.
@@ -126,9 +172,10 @@ impl Batch {
 
     /// Sends datagrams; tells `sent` of each that the kernel took.
     ///
-    /// One that cannot be sent is skipped: that is what may happen to a datagram anywhere on
-    /// its way.
-    #[expect(unsafe_code, reason = "sendmmsg together with the batch's own addresses")]
+    /// Neighbours of one length for one address, of which the last may be shorter, go through
+    /// the kernel as one, which cuts them apart again at the end (`UDP_SEGMENT` in udp(7)). Where
+    /// it won't, they go one by one. A datagram that cannot be sent is skipped: that is what may
+    /// happen to it anywhere on its way.
     pub(crate) fn send(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -136,46 +183,90 @@ impl Batch {
         mut sent: impl FnMut(&Outgoing),
     ) {
         let datagrams = datagrams.get(..SLOTS.min(datagrams.len())).unwrap_or_default();
-        let Self { room, call: Call { names, parts, headers }, .. } = self;
-        for (((datagram, part), name), header) in
-            datagrams.iter().zip(&mut *parts).zip(&mut *names).zip(&mut *headers)
-        {
-            let bytes = room.get(datagram.bytes.clone()).unwrap_or_default();
-            part.iov_base = bytes.as_ptr().cast_mut().cast();
-            part.iov_len = bytes.len();
-            header.msg_hdr.msg_name = std::ptr::null_mut();
-            header.msg_hdr.msg_namelen = 0;
-            if let Some(to) = datagram.to {
-                header.msg_hdr.msg_namelen = into_storage(to, name);
-                header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
-            }
-            header.msg_hdr.msg_iov = part;
-            header.msg_hdr.msg_iovlen = 1;
-        }
-        let mut done = 0;
-        while done < datagrams.len() {
-            let rest = &mut headers[done..datagrams.len()];
-            // SAFETY: as above; the kernel only reads through the parts, so that they point
-            // to shared memory is sound.
-            let count = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    rest.len() as libc::c_uint,
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            match usize::try_from(count) {
-                Ok(count) if count > 0 => {
-                    datagrams[done..done + count].iter().for_each(&mut sent);
-                    done += count;
+        let mut rest = datagrams;
+        let mut longest = SLOTS;
+        while !rest.is_empty() {
+            let calls = self.prepare(rest, longest);
+            match self.call.send(socket, calls) {
+                Ok(done) => {
+                    let count = self.call.headers[..done]
+                        .iter()
+                        .map(|header| header.msg_hdr.msg_iovlen as usize)
+                        .sum();
+                    let (taken, left) = rest.split_at(count);
+                    taken.iter().for_each(&mut sent);
+                    rest = left;
+                    longest = SLOTS;
                 }
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => return,
-                // The first of the rest failed: unreachable, too long, refused.
-                _ => done += 1,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Too long for the way to be cut by the kernel, or a device that cannot.
+                Err(_) if self.call.headers[0].msg_hdr.msg_iovlen > 1 => longest = 1,
+                // Unreachable, too long, refused.
+                Err(_) => rest = &rest[1..],
             }
         }
     }
+
+    /// Writes what to send into the call and returns how many messages that are; runs of more
+    /// than `longest` datagrams are cut.
+    fn prepare(&mut self, datagrams: &[Outgoing], longest: usize) -> usize {
+        let Self { room, call: Call { names, parts, headers, controls }, .. } = self;
+        let mut parts = parts.as_mut_slice();
+        let mut calls = 0;
+        let mut rest = datagrams;
+        while let Some(first) = rest.first() {
+            let (run, left) = rest.split_at(run(rest).min(longest));
+            let (own, free) = parts.split_at_mut(run.len());
+            for (part, datagram) in own.iter_mut().zip(run) {
+                let bytes = room.get(datagram.bytes.clone()).unwrap_or_default();
+                part.iov_base = bytes.as_ptr().cast_mut().cast();
+                part.iov_len = bytes.len();
+            }
+            let header = &mut headers[calls].msg_hdr;
+            header.msg_name = std::ptr::null_mut();
+            header.msg_namelen = 0;
+            if let Some(to) = first.to {
+                header.msg_namelen = into_storage(to, &mut names[calls]);
+                header.msg_name = std::ptr::from_mut(&mut names[calls]).cast();
+            }
+            header.msg_iov = own.as_mut_ptr();
+            header.msg_iovlen = own.len();
+            header.msg_control = std::ptr::null_mut();
+            header.msg_controllen = 0;
+            if run.len() > 1 {
+                controls[calls].length = first.bytes.len() as u16;
+                header.msg_control = std::ptr::from_mut(&mut controls[calls]).cast();
+                header.msg_controllen = size_of::<SegmentLength>();
+            }
+            calls += 1;
+            parts = free;
+            rest = left;
+        }
+        calls
+    }
+}
+
+/// How many of the datagrams, from the first, can be sent as one.
+fn run(datagrams: &[Outgoing]) -> usize {
+    let Some(first) = datagrams.first() else { return 0 };
+    let length = first.bytes.len();
+    if length == 0 {
+        return 1;
+    }
+    let mut count = 1;
+    let mut bytes = length;
+    for datagram in &datagrams[1..] {
+        bytes += datagram.bytes.len();
+        let fits = (1..=length).contains(&datagram.bytes.len()) && bytes <= MOST_TOGETHER;
+        if datagram.to != first.to || !fits {
+            break;
+        }
+        count += 1;
+        if datagram.bytes.len() < length {
+            break;
+        }
+    }
+    count
 }
 
 #[expect(unsafe_code, reason = "reading a C union of address families")]
@@ -271,6 +362,101 @@ mod tests {
                 (&b"head:three"[..], right.local_addr().unwrap())
             );
         }
+    }
+
+    /// Puts payloads into a batch and sends them; returns those that the kernel took.
+    fn send(socket: &UdpSocket, datagrams: &[(SocketAddr, Vec<u8>)]) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        with_batch(|batch| {
+            let mut end = 0;
+            let mut place = |(to, payload): &(SocketAddr, Vec<u8>)| {
+                let bytes = end..end + payload.len();
+                end = bytes.end;
+                batch.room[bytes.clone()].copy_from_slice(payload);
+                Outgoing { to: Some(*to), payload: payload.len(), bytes }
+            };
+            let out: Vec<Outgoing> = datagrams.iter().map(&mut place).collect();
+            let mut taken = Vec::new();
+            batch.send(socket.as_fd(), &out, |datagram| taken.push(datagram.bytes.clone()));
+            sent = taken.into_iter().map(|bytes| batch.bytes(bytes).to_vec()).collect();
+        });
+        sent
+    }
+
+    /// Datagrams for two places, of lengths that do and don't go together.
+    fn mixed(one: &UdpSocket, other: &UdpSocket) -> Vec<(SocketAddr, Vec<u8>)> {
+        let lengths = [9, 9, 9, 4, 4, 9, 0, 0, 7, 7, 30_000, 30_000, 30_000, 1, 5, 5];
+        let to = |number: usize| if number % 7 == 5 { other } else { one };
+        let payload = |(number, length)| vec![number as u8; length];
+        (0..lengths.len())
+            .zip(lengths)
+            .map(|(number, length)| (to(number).local_addr().unwrap(), payload((number, length))))
+            .collect()
+    }
+
+    /// Each of the two gets its datagrams, each by itself, in order.
+    fn assert_delivered(sender: &UdpSocket, any: &str) {
+        let places = [UdpSocket::bind(any).unwrap(), UdpSocket::bind(any).unwrap()];
+        let all = mixed(&places[0], &places[1]);
+        let payloads: Vec<Vec<u8>> = all.iter().map(|(_, payload)| payload.clone()).collect();
+        assert_eq!(send(sender, &all), payloads);
+        for place in &places {
+            let own = place.local_addr().unwrap();
+            for (_, payload) in all.iter().filter(|(to, _)| *to == own) {
+                let mut heard = vec![0; 70_000];
+                let length = place.recv(&mut heard).unwrap();
+                assert!(heard[..length] == payload[..], "{length} for {}", payload.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_goes_through_the_kernel_as_one_arrives_as_it_was() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            assert_delivered(&UdpSocket::bind(any).unwrap(), any);
+        }
+    }
+
+    #[test]
+    fn neighbours_of_one_length_for_one_address_are_sent_as_one() {
+        let places =
+            [UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap()];
+        let out: Vec<Outgoing> = mixed(&places[0], &places[1])
+            .into_iter()
+            .map(|(to, payload)| Outgoing {
+                to: Some(to),
+                bytes: 0..payload.len(),
+                payload: payload.len(),
+            })
+            .collect();
+        let mut runs = Vec::new();
+        let mut rest = &out[..];
+        while !rest.is_empty() {
+            let count = run(rest);
+            runs.push(count);
+            rest = &rest[count..];
+        }
+        assert_eq!(runs, [4, 1, 1, 1, 1, 2, 2, 1, 1, 2]);
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "a socket option that has no wrapper")]
+    fn where_the_kernel_will_not_cut_datagrams_go_one_by_one() {
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // The kernel does not cut for a socket that sends without checksums.
+        let on: libc::c_int = 1;
+        // SAFETY: the option is an int, which lives as long as the call.
+        let set = unsafe {
+            libc::setsockopt(
+                sender.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_NO_CHECK,
+                std::ptr::from_ref(&on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        assert_eq!(set, 0);
+        assert_delivered(&sender, "127.0.0.1:0");
     }
 
     #[test]
