@@ -222,6 +222,17 @@ impl Table {
         }
     }
 
+    /// Tells whether a session of which the store has a state now is on disk alone. Where that
+    /// state is the final one, the answer is yes this once.
+    pub fn saved_spilled(&self, session: &Session, is_final: bool) -> bool {
+        let in_journal = session.journal().finished_in().is_some();
+        let spilled = in_journal && !self.shared.live.contains_key(&session.id());
+        if spilled && is_final {
+            session.settle_in_journal();
+        }
+        spilled
+    }
+
     /// Forgets an ended session whose final state is in the journal; false if the store has it.
     pub fn spill(&self, session: &Arc<Session>) -> bool {
         let remove = || self.shared.live.remove(&session.id()).is_some();

@@ -78,7 +78,7 @@ async fn measure(store: &Store, sessions: u64) {
     for first in (0..sessions).step_by(4096) {
         let last = (first + 4096).min(sessions);
         let records: Vec<Record> = (first..last).map(|number| session(number, sessions)).collect();
-        store.save_batch(&records, 0, || {}).await.unwrap();
+        store.save_batch(&records, 0, |_| {}).await.unwrap();
     }
     let took = began.elapsed().as_secs_f64();
     println!("{engine}: {sessions} sessions saved in {took:.1} s, {:.0}/s", sessions as f64 / took);
@@ -107,7 +107,7 @@ async fn measure(store: &Store, sessions: u64) {
         let first = sessions + question * 100;
         let records: Vec<Record> =
             (first..first + 100).map(|number| session(number, sessions)).collect();
-        store.save_batch(&records, 0, || {}).await.unwrap();
+        store.save_batch(&records, 0, |_| {}).await.unwrap();
         took.push(ask(24, day + QUESTIONS as i64 * 2000).await.0);
     }
     println!("{engine}: statistics of 24 h between saves: {}", shown(took));

@@ -54,4 +54,4 @@ pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, OpeningNotice, SqliteOptions, SqliteStore};
 pub use store::{Answer, Store, StoreError};
-pub use windows::{Failures, Statistics, WindowQuery};
+pub use windows::{Failures, OnDisk, Statistics, WindowQuery};

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError};
+use crate::windows::OnDisk;
 
 /// The most sessions in one transaction: what has gathered while the last one was synced.
 const MOST_AT_ONCE: usize = 4096;
@@ -348,15 +349,18 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             let records: Vec<Record> = sessions.iter().map(|session| session.snapshot()).collect();
             // After a failure it is not known whether it was saved all the same.
             let seen = seen.swap(sessions.len(), Relaxed);
-            let saved = || self.saved(sessions, &records);
+            let saved = |on_disk: &mut OnDisk<'_>| self.saved(sessions, &records, on_disk);
             self.store.save_batch(&records, seen, saved).await
         })
         .await
     }
 
     /// Notes what the store has, and forgets the sessions that are final there.
-    fn saved(&self, sessions: &[&Arc<Session>], records: &[Record]) {
+    fn saved(&self, sessions: &[&Arc<Session>], records: &[Record], on_disk: &mut OnDisk<'_>) {
         for (session, record) in sessions.iter().zip(records) {
+            if self.table.saved_spilled(session, record.end_time.is_some()) {
+                on_disk.saved(record, session.booked());
+            }
             session.book(record.bytes_sent, record.bytes_received);
         }
         let finals = sessions

@@ -18,7 +18,7 @@ use crate::server::ServerStore;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
 use crate::verify::WrongRollups;
-use crate::windows::{Failures, Statistics, Whole, WindowQuery, Windows};
+use crate::windows::{Failures, OnDisk, Statistics, Whole, WindowQuery, Windows};
 
 /// Why the store did not do it.
 #[derive(Debug, Error)]
@@ -192,7 +192,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing was saved then, or everything without our hearing of it.
     pub async fn save(&self, records: &[Record]) -> Result<(), StoreError> {
-        self.save_batch(records, records.len(), || {}).await
+        self.save_batch(records, records.len(), |_| {}).await
     }
 
     /// Saves records, of which the first `seen` may be there already and the others are new for
@@ -204,7 +204,7 @@ impl Store {
         &self,
         records: &[Record],
         seen: usize,
-        saved: impl FnOnce(),
+        saved: impl FnOnce(&mut OnDisk<'_>),
     ) -> Result<(), StoreError> {
         let _order = self.begin_to_write().await?;
         let booked = self.write(records, seen).await?;
@@ -455,7 +455,7 @@ impl Store {
                 None => return Ok(closed),
                 Some(booked) => {
                     closed += booked.rows;
-                    self.windows.take_in(&booked, || {});
+                    self.windows.take_in(&booked, |_| {});
                 }
             }
         }
@@ -476,7 +476,7 @@ impl Store {
     pub async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
         let _order = self.begin_to_write().await?;
         let booked = each!(self, store => store.delete(ids))?;
-        self.windows.take_in(&booked, || {});
+        self.windows.take_in(&booked, |_| {});
         Ok(booked.rows)
     }
 

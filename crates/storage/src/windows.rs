@@ -152,6 +152,21 @@ struct State {
     spilled: Changes,
 }
 
+/// What ended sessions that are on disk alone will add to the store, while a write is taken in.
+#[derive(Debug)]
+pub struct OnDisk<'a> {
+    spilled: &'a mut Changes,
+}
+
+impl OnDisk<'_> {
+    /// The write brought a state of a session that has left memory since the write began. Before
+    /// it, the store had it with `booked` bytes to and from the destination, or not at all.
+    pub fn saved(&mut self, record: &Record, booked: Option<(u64, u64)>) {
+        // A destination that was left out is not taken off either.
+        self.spilled.add(record, &without(record, booked), -1, 0);
+    }
+}
+
 /// What became of the sessions that started within a window.
 #[derive(Clone, Debug, Default)]
 pub struct Statistics {
@@ -227,10 +242,10 @@ impl Windows {
     }
 
     /// Takes a write in; `meanwhile` runs at the same moment, as far as answers are concerned.
-    pub(crate) fn take_in(&self, booked: &Booked, meanwhile: impl FnOnce()) {
+    pub(crate) fn take_in(&self, booked: &Booked, meanwhile: impl FnOnce(&mut OnDisk<'_>)) {
         let mut state = self.lock();
         state.take_in(booked);
-        meanwhile();
+        meanwhile(&mut OnDisk { spilled: &mut state.spilled });
         drop(state);
         self.taken_in.notify_waiters();
     }
@@ -487,8 +502,13 @@ fn is_somebody(kind: Kind, name: &str) -> bool {
 
 /// What a session will add to what the store has of it.
 fn unsaved(session: &Session, record: &Record) -> Sums {
+    without(record, session.booked())
+}
+
+/// What a record adds to a running state of it with so many bytes, or to none.
+fn without(record: &Record, booked: Option<(u64, u64)>) -> Sums {
     let mut sums = Sums::of(record);
-    if let Some((sent, received)) = session.booked() {
+    if let Some((sent, received)) = booked {
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         sums.sessions -= 1;
         sums.sent -= signed(sent);

@@ -63,7 +63,7 @@ async fn flood(store: Store, count: u64) {
     for first in (0..count).step_by(4096) {
         let numbers = first..(first + 4096).min(count);
         let records: Vec<Record> = numbers.map(scanned).collect();
-        store.save_batch(&records, 0, || {}).await.unwrap();
+        store.save_batch(&records, 0, |_| {}).await.unwrap();
         assert!(store.names_held() <= 2 * (MOST_OF_A_WINDOW + 10), "{}", store.names_held());
     }
     let grown = resident().saturating_sub(before);

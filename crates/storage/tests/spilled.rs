@@ -1,0 +1,141 @@
+//! Ended sessions that left memory for the disk, because the store did not keep up.
+
+#![cfg(feature = "sqlite")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rustsocks_journal::{Journal, JournalOptions};
+use rustsocks_proto::{Command, Target};
+use rustsocks_sessions::{
+    AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, Table,
+};
+use rustsocks_storage::{
+    Durability, Figures, Recorder, RecorderOptions, SqliteOptions, SqliteStore, Statistics, Store,
+    WindowQuery,
+};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// A ledger that keeps three ended sessions in memory.
+struct Ledger {
+    folder: TempDir,
+    table: Table,
+    store: Arc<Store>,
+    figures: Arc<Figures>,
+    stop: CancellationToken,
+    recording: tokio::task::JoinHandle<()>,
+}
+
+impl Ledger {
+    async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let table = Table::new(Clock::system(), "node".into(), Rules::default());
+        let options = SqliteOptions {
+            path: folder.path().join("sessions.db"),
+            durability: Durability::Normal,
+            backup_keep: 3,
+            now: table.clock().now().wall,
+        };
+        let store: Store = SqliteStore::open(&options).await.unwrap().0.into();
+        let store = Arc::new(store);
+        let journal = JournalOptions {
+            keep_in_memory: 3,
+            ..JournalOptions::new(folder.path().join("journal"))
+        };
+        let journal = Journal::open(journal, table.clone(), |_| {}).unwrap();
+        let options = RecorderOptions {
+            batch_size: 100,
+            batch_interval: Duration::from_millis(10),
+            last_tries: Duration::from_secs(2),
+        };
+        let recorder = Recorder::new(table.clone(), Arc::clone(&store), options, |_| {});
+        let recorder = recorder.with_journal(journal);
+        let figures = recorder.figures();
+        let stop = CancellationToken::new();
+        let until = stop.clone();
+        let recording = tokio::spawn(async move {
+            recorder.run(until).await;
+        });
+        Self { folder, table, store, figures, stop, recording }
+    }
+
+    fn open(&self) -> OpenSession {
+        let target: std::net::SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let session = self.table.open(Opening {
+            identity: Identity::Authenticated("alice".into()),
+            source: "198.51.100.7:4000".parse().unwrap(),
+            target: Some(Target::from(target)),
+            command: Some(Command::Connect),
+            acl: AclOutcome::Off,
+        });
+        session.relaying();
+        session
+    }
+
+    async fn statistics(&self) -> Statistics {
+        let query = WindowQuery { hours: 1, top: 10, now: self.table.clock().now().wall };
+        self.store.statistics(query, &self.table).await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.recording.await.unwrap();
+    }
+}
+
+/// Keeps writers out of a file, until it is closed.
+async fn hold(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut holder = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+    holder
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{what} did not come about");
+}
+
+#[tokio::test]
+async fn a_session_that_leaves_memory_while_it_is_being_saved_is_counted_once() {
+    let ledger = Ledger::start().await;
+    let (outbox, file) = (ledger.table.outbox(), ledger.folder.path().join("sessions.db"));
+    let known: Vec<OpenSession> = (0..3).map(|_| ledger.open()).collect();
+    known.iter().for_each(|session| session.count_sent(10));
+    until("running sessions in the store", || {
+        known.iter().all(|session| session.booked().is_some()) && outbox.is_empty()
+    })
+    .await;
+    let holder = hold(&file).await;
+    // These are in the batch that the store does not take, and end before it does.
+    let new: Vec<OpenSession> = (0..5).map(|_| ledger.open()).collect();
+    until("a batch under way", || ledger.figures.failures.load(Relaxed) > 0).await;
+    // More than memory keeps: what ends from here on leaves it.
+    (0..5).for_each(|_| ledger.open().finish(CloseReason::ClientClosed, None));
+    outbox.journaled().await;
+    for session in known.into_iter().chain(new) {
+        session.count_sent(100);
+        session.finish(CloseReason::ClientClosed, None);
+    }
+    until("sessions on disk alone", || outbox.spilled() > 0).await;
+    let during = ledger.statistics().await.total;
+    assert_eq!((during.sessions, during.sent), (13, 830));
+    holder.close().await.unwrap();
+    until("everything in the store", || outbox.unsaved() == 0).await;
+    let after = ledger.statistics().await;
+    assert_eq!((after.total.sessions, after.total.sent, after.active), (13, 830, 0));
+    assert_eq!(after.users[0].1, after.total);
+    assert_eq!(after.dests[0].1, after.total);
+    ledger.stop().await;
+}
