@@ -52,6 +52,7 @@ fn closed() -> OpenApiRouter<Api> {
         .routes(routes!(course::history))
         .routes(routes!(pool::stats))
         .routes(routes!(system::resources))
+        .routes(routes!(system::counters))
         .routes(routes!(system::config));
     with_metrics(router)
 }

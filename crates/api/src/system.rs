@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use rustsocks_storage::verify::Run;
 use rustsocks_telemetry::Resources;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::Api;
+use crate::problem::Problem;
 
 /// What the process takes of the machine. What the system does not tell is 0.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,6 +69,75 @@ pub(crate) async fn resources(State(api): State<Api>) -> Json<ResourcesView> {
         memory_total_bytes: found.memory_total_bytes,
         memory_available_bytes: found.memory_available_bytes,
     })
+}
+
+/// What the process has counted of its sessions since its start, by itself, without what the store
+/// does not have yet: the rows of these sessions say the same after as many writes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CountersView {
+    /// The node whose sessions these are.
+    #[schema(example = "gateway-1")]
+    node_id: String,
+    /// An id before those of all sessions since the start, and behind those of earlier ones.
+    #[schema(format = "uuid", example = "01a209d1-312c-7766-9078-e3ca9fe9a20f")]
+    first_session_id: String,
+    /// Whole seconds since the start.
+    #[schema(example = 86400, minimum = 0)]
+    uptime_secs: u64,
+    /// The SQLite file with its whole path; null for other storage.
+    #[schema(example = "/var/lib/rustsocks/sessions.db")]
+    file: Option<String>,
+    /// How often the node has written into the store, earlier runs included; the same number as
+    /// its `version` in the table `rollup_versions` while no write is under way.
+    #[schema(example = 1234, minimum = 0)]
+    writes: i64,
+    /// Sessions, running ones included.
+    #[schema(example = 15234, minimum = 0)]
+    sessions: i64,
+    /// Those that failed.
+    #[schema(example = 3, minimum = 0)]
+    failed: i64,
+    /// Those that the access rules refused.
+    #[schema(example = 12, minimum = 0)]
+    rejected: i64,
+    /// Payload bytes, client to destination.
+    #[schema(example = 523423123, minimum = 0)]
+    bytes_sent: i64,
+    /// Payload bytes, destination to client.
+    #[schema(example = 234234234, minimum = 0)]
+    bytes_received: i64,
+    /// Sessions whose final state is gone for good. Stays 0.
+    #[schema(example = 0, minimum = 0)]
+    lost: u64,
+}
+
+/// What the process has counted since its start, to be compared with the rows.
+#[utoipa::path(
+    get, path = "/api/system/counters", tag = "system",
+    responses(
+        (status = 200, description = "Counters", body = CountersView),
+        (status = 404, description = "Sessions are not recorded", body = Problem),
+        (status = 503, description = "The store cannot answer now", body = Problem),
+    )
+)]
+pub(crate) async fn counters(State(api): State<Api>) -> Result<Json<CountersView>, Problem> {
+    let Some(ledger) = &api.ledger else {
+        return Err(Problem::not_found("sessions are not recorded (sessions.enabled = false)"));
+    };
+    let Run { writes, sums } = ledger.store.counted_of_run(&api.table).await?;
+    Ok(Json(CountersView {
+        node_id: api.table.node().to_string(),
+        first_session_id: api.table.first_id().to_string(),
+        uptime_secs: api.started.elapsed().as_secs(),
+        file: ledger.store.file().map(|file| file.display().to_string()),
+        writes,
+        sessions: sums.sessions,
+        failed: sums.failed,
+        rejected: sums.rejected,
+        bytes_sent: sums.sent,
+        bytes_received: sums.received,
+        lost: api.table.outbox().lost(),
+    }))
 }
 
 /// The settings in force, by section and key, without secrets.

@@ -5,6 +5,8 @@
 
 mod address;
 mod answers;
+#[cfg(feature = "database")]
+mod counters;
 mod events;
 mod export;
 mod fault;
@@ -31,6 +33,8 @@ use clap::{Args, Subcommand};
 use crate::cli::complain;
 use crate::output;
 pub(crate) use address::Reach;
+#[cfg(feature = "database")]
+pub(crate) use counters::{Counters, Process};
 pub(crate) use events::Events;
 use fault::Fault;
 use http::Http;

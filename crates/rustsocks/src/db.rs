@@ -2,24 +2,33 @@
 //! every way; a database server is looked at, and has tools of its own for the rest.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use rustsocks_sessions::Clock;
-use rustsocks_storage::StoreError;
+use rustsocks_sessions::{Clock, SessionId};
 use rustsocks_storage::sqlite::schema::Schema;
 use rustsocks_storage::sqlite::upkeep;
-use rustsocks_storage::verify::Sums;
+use rustsocks_storage::verify::{self, Run};
+use rustsocks_storage::{Store, StoreError};
+use tokio::time::Instant;
 
 use crate::cli::{complain, load, say};
 use crate::config::{DatabaseConfig, Durability, FileConfig, StorageConfig};
+use crate::console::{Counters, Process, Reach};
 use crate::storage::sqlite::options;
 
 /// A problem was found.
 const FOUND: u8 = 1;
 /// The command could not do its work.
 const FAILED: u8 = 4;
+
+/// How long to try to read the rows at the moment of which a running process speaks.
+const SAME_MOMENT_WITHIN: Duration = Duration::from_secs(10);
+
+/// The pause between two of these tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Args)]
 pub(crate) struct Db {
@@ -40,9 +49,12 @@ enum DbCommand {
         /// The new file.
         file: PathBuf,
     },
-    /// Recompute every row; exits with 0, or 1 and the first row that contradicts itself.
-    /// RustSocks may run.
-    Verify,
+    /// Recompute every row, and compare rows, rollups and what a running RustSocks has counted
+    /// since its start; exits with 0, or 1 and the first that disagrees. RustSocks may run.
+    Verify {
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Pack the file. RustSocks may not run.
     Vacuum,
     /// Bring the schema up to date, after a snapshot. RustSocks may not run.
@@ -53,25 +65,35 @@ enum DbCommand {
     },
 }
 
+/// The configuration that a command goes by.
+struct Origin<'a> {
+    file: Option<&'a Path>,
+    /// How long records are kept.
+    keep: Option<Duration>,
+}
+
 /// Runs a `db` command.
-pub(crate) fn run(db: Db, config: Option<&std::path::Path>) -> ExitCode {
-    let file = match db.database {
-        Some(path) => FileConfig { path, durability: Durability::Full, backup_keep: 3 },
-        None => {
-            let config = match load(config) {
-                Err(code) => return code,
-                Ok(config) => config,
-            };
-            match config.ledger.map(|ledger| ledger.storage) {
-                Some(StorageConfig::Sqlite(file)) => file,
-                Some(StorageConfig::Server(server)) => {
-                    return finish(on_server(&server, &config.node, &db.command));
-                }
-                _ => return complain(&"this configuration has no database"),
-            }
-        }
+pub(crate) fn run(db: Db, config: Option<&Path>) -> ExitCode {
+    if let Some(path) = db.database {
+        let file = FileConfig { path, durability: Durability::Full, backup_keep: 3 };
+        return finish(on_file(&file, db.command, None));
+    }
+    let config_file = config;
+    let config = match load(config_file) {
+        Err(code) => return code,
+        Ok(config) => config,
     };
-    finish(on_file(&file, db.command))
+    let Some(ledger) = config.ledger else {
+        return complain(&"this configuration has no database");
+    };
+    let origin = Origin { file: config_file, keep: ledger.keep };
+    match ledger.storage {
+        StorageConfig::Sqlite(file) => finish(on_file(&file, db.command, Some(&origin))),
+        StorageConfig::Server(server) => {
+            finish(on_server(&server, &config.node, db.command, &origin))
+        }
+        StorageConfig::Memory { .. } => complain(&"this configuration has no database"),
+    }
 }
 
 /// Runs a command to its end and says what it says.
@@ -89,9 +111,14 @@ fn finish(work: impl Future<Output = Outcome>) -> ExitCode {
     }
 }
 
-async fn on_server(server: &DatabaseConfig, node: &str, command: &DbCommand) -> Outcome {
+async fn on_server(
+    server: &DatabaseConfig,
+    node: &str,
+    command: DbCommand,
+    origin: &Origin<'_>,
+) -> Outcome {
     let store = match command {
-        DbCommand::Check | DbCommand::Verify => {
+        DbCommand::Check | DbCommand::Verify { .. } => {
             crate::storage::server::open(server, node, false).await?
         }
         _ => {
@@ -100,7 +127,10 @@ async fn on_server(server: &DatabaseConfig, node: &str, command: &DbCommand) -> 
         }
     };
     let outcome = match command {
-        DbCommand::Verify => Ok(shown_sums(&rustsocks_storage::verify::verify(&store).await?)),
+        DbCommand::Verify { reach } => {
+            let sums = verify::verify(&store).await?;
+            Ok(shown_sums(&sums, &compare(&reach, origin, Rows::On(&store)).await?))
+        }
         _ => {
             let (engine, sessions) = (store.engine(), store.count().await?);
             Ok((format!("{engine}: answers\nsessions: {sessions}\n"), ExitCode::SUCCESS))
@@ -110,20 +140,100 @@ async fn on_server(server: &DatabaseConfig, node: &str, command: &DbCommand) -> 
     outcome
 }
 
-async fn on_file(file: &FileConfig, command: DbCommand) -> Outcome {
+async fn on_file(file: &FileConfig, command: DbCommand, origin: Option<&Origin<'_>>) -> Outcome {
     match command {
         DbCommand::Check => check(file).await,
         DbCommand::Backup { file: to } => {
             upkeep::backup(&file.path, &to).await?;
             Ok((format!("{}: copied and verified\n", to.display()), ExitCode::SUCCESS))
         }
-        DbCommand::Verify => Ok(shown_sums(&upkeep::verify(&file.path).await?)),
+        DbCommand::Verify { reach } => {
+            let sums = upkeep::verify(&file.path).await?;
+            let comparison = match origin {
+                Some(origin) => compare(&reach, origin, Rows::In(&file.path)).await?,
+                None => Comparison::None("--database says nothing of one".to_owned()),
+            };
+            Ok(shown_sums(&sums, &comparison))
+        }
         DbCommand::Vacuum => {
             let (before, after) = upkeep::vacuum(&file.path).await?;
             let path = file.path.display();
             Ok((format!("{path}: {before} bytes before, {after} after\n"), ExitCode::SUCCESS))
         }
         DbCommand::Migrate { dry_run } => migrate(file, dry_run).await,
+    }
+}
+
+/// What comparing a running process with its rows gives.
+enum Comparison {
+    /// It was not made, for this reason.
+    None(String),
+    /// It was made, of one moment.
+    Made {
+        /// Where the process was asked.
+        process: Process,
+        counters: Counters,
+        rows: Run,
+    },
+}
+
+/// Where the rows are.
+enum Rows<'a> {
+    In(&'a Path),
+    On(&'a Store),
+}
+
+impl Rows<'_> {
+    /// Whether a process writes here.
+    async fn are_of(&self, counters: &Counters, first: SessionId) -> Result<bool, StoreError> {
+        match self {
+            Self::In(path) => Ok(std::fs::canonicalize(path)
+                .is_ok_and(|path| counters.file == Some(path.display().to_string()))),
+            Self::On(store) => store.is_of_run(&counters.node_id, first).await,
+        }
+    }
+
+    /// What those of a node give from a session on.
+    async fn of_run(&self, node: &str, first: SessionId) -> Result<Run, StoreError> {
+        match self {
+            Self::In(path) => upkeep::rows_of_run(path, node, first).await,
+            Self::On(store) => store.rows_of_run(node, first).await,
+        }
+    }
+}
+
+/// Compares what a running process has counted since its start with the rows of its run.
+async fn compare(
+    reach: &Reach,
+    origin: &Origin<'_>,
+    rows: Rows<'_>,
+) -> Result<Comparison, StoreError> {
+    let process = match Process::of(reach, origin.file) {
+        Ok(process) => process,
+        Err(fault) => return Ok(Comparison::None(fault.to_string())),
+    };
+    let not = |why: &str| Ok(Comparison::None(format!("{process} {why}")));
+    let began = Instant::now();
+    loop {
+        let (counters, first) = match process.counters().await {
+            Ok(answer) => answer,
+            Err(fault) => return Ok(Comparison::None(fault.to_string())),
+        };
+        if origin.keep.is_some_and(|keep| counters.up() >= keep) {
+            return not("runs for longer than records are kept");
+        }
+        if !rows.are_of(&counters, first).await? {
+            return not("writes into another database");
+        }
+        let found = rows.of_run(&counters.node_id, first).await?;
+        // The same number of writes: the same moment.
+        if found.writes == counters.writes {
+            return Ok(Comparison::Made { process, counters, rows: found });
+        }
+        if began.elapsed() > SAME_MOMENT_WITHIN {
+            return not("writes too often to be compared");
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
     }
 }
 
@@ -154,7 +264,7 @@ async fn check(file: &FileConfig) -> Outcome {
     Ok((text, ExitCode::SUCCESS))
 }
 
-fn shown_sums(sums: &Sums) -> (String, ExitCode) {
+fn shown_sums(sums: &verify::Sums, comparison: &Comparison) -> (String, ExitCode) {
     let mut text = format!("sessions: {}\n", sums.sessions);
     for (status, count) in &sums.by_status {
         let _in_memory = writeln!(text, "{status}: {count}");
@@ -181,8 +291,32 @@ fn shown_sums(sums: &Sums) -> (String, ExitCode) {
             wrong.count
         ),
     };
-    let sound = sums.first_wrong.is_none() && wrong.first.is_none();
+    let agrees = put_comparison(&mut text, comparison);
+    let sound = sums.first_wrong.is_none() && wrong.first.is_none() && agrees;
     (text, if sound { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+}
+
+/// Says what the comparison gives; tells whether nothing is wrong, as far as it was made.
+fn put_comparison(text: &mut String, comparison: &Comparison) -> bool {
+    let (process, counters, rows) = match comparison {
+        Comparison::None(why) => {
+            let _in_memory = writeln!(text, "not compared with a running process: {why}");
+            return true;
+        }
+        Comparison::Made { process, counters, rows } => (process, counters, rows.sums),
+    };
+    let counted = counters.sums();
+    let _in_memory = match counted == rows {
+        true => writeln!(text, "{process} has counted what the rows give since its start: {rows}"),
+        false => writeln!(
+            text,
+            "{process} has counted since its start: {counted}; the rows since then give: {rows}"
+        ),
+    };
+    if counters.lost > 0 {
+        let _in_memory = writeln!(text, "{process} has lost records: {}", counters.lost);
+    }
+    counted == rows && counters.lost == 0
 }
 
 async fn migrate(file: &FileConfig, dry_run: bool) -> Outcome {

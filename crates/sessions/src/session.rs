@@ -108,6 +108,8 @@ struct Ended {
     ending: Ending,
     status: Status,
     after: Duration,
+    /// Its place among all that ended, from 1 on.
+    nth: u64,
 }
 
 /// A session as everybody may see it.
@@ -241,6 +243,12 @@ impl Session {
     /// Why it ended, once it has.
     pub fn reason(&self) -> Option<CloseReason> {
         self.ended.get().map(|ended| ended.ending.reason)
+    }
+
+    /// Its place among the sessions that have ended, from 1 on, once it has; see
+    /// [`crate::tally::Ended`].
+    pub fn nth_ended(&self) -> Option<u64> {
+        self.ended.get().map(|ended| ended.nth)
     }
 
     /// What the access rules said last.
@@ -636,8 +644,10 @@ impl Drop for OpenSession {
         };
         let status = ending.reason.status(relayed);
         let after = session.started.mono.elapsed();
-        let ended = Box::new(Ended { ending, status, after });
-        let _only_here = session.ended.set(ended);
+        session.shared.tally.ended.add(status, &session.traffic, |nth| {
+            let ended = Box::new(Ended { ending, status, after, nth });
+            let _only_here = session.ended.set(ended);
+        });
         session.shared.close(session, status, after);
     }
 }

@@ -84,7 +84,7 @@ impl Shared {
         if status == Status::RejectedByAcl {
             self.tally.rejected.fetch_add(1, Ordering::Relaxed);
         }
-        self.tally.ended(after);
+        self.tally.lasted(after);
         if let Some(reason) = session.reason() {
             self.tally.endings.note(reason, session.verdict());
         }
@@ -97,6 +97,7 @@ impl Shared {
 pub struct Table {
     shared: Arc<Shared>,
     ids: Arc<SessionIds>,
+    first_id: SessionId,
     clock: Clock,
 }
 
@@ -107,7 +108,9 @@ impl Table {
         let outbox = Outbox::default();
         let shared =
             Shared { rules, node, tally, outbox, live: DashMap::new(), spilling: OnceLock::new() };
-        Self { shared: Arc::new(shared), ids: Arc::new(SessionIds::new()), clock }
+        let ids = SessionIds::new();
+        let first_id = ids.next(clock.now().wall);
+        Self { shared: Arc::new(shared), ids: Arc::new(ids), first_id, clock }
     }
 
     /// Opens a session. It is live from here on and ends when the guard is dropped.
@@ -271,6 +274,12 @@ impl Table {
     /// The running totals.
     pub fn tally(&self) -> &Tally {
         &self.shared.tally
+    }
+
+    /// An id before those of all sessions of this table, and behind those of earlier runs unless
+    /// the wall clock was set back in between.
+    pub fn first_id(&self) -> SessionId {
+        self.first_id
     }
 
     /// The clock that sessions start by.

@@ -2,14 +2,15 @@
 //!
 //! Plain atomics, so that counting costs the same with and without the `metrics` feature.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::ending::CloseReason;
+use crate::ending::{CloseReason, Status};
 use crate::session::{AclOutcome, UserName};
+use crate::traffic::Traffic;
 
 /// The upper bounds of the duration histogram, in seconds.
 pub const DURATION_BUCKETS: [f64; 8] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -119,6 +120,47 @@ impl Endings {
     }
 }
 
+/// Sums of sessions that have ended since the process started, all of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedSums {
+    /// How many.
+    pub sessions: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Those that the access rules refused.
+    pub rejected: u64,
+    /// Payload bytes, client to destination.
+    pub sent: u64,
+    /// Payload bytes, destination to client.
+    pub received: u64,
+}
+
+/// The sums of ended sessions. A lock makes them of one moment, taken once per session.
+#[derive(Debug, Default)]
+pub struct Ended(Mutex<EndedSums>);
+
+impl Ended {
+    fn lock(&self) -> MutexGuard<'_, EndedSums> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The sums of this moment: those of the first so many sessions that ended.
+    pub fn sums(&self) -> EndedSums {
+        *self.lock()
+    }
+
+    /// Adds a session; `end` makes it an ended one, the so many-th, at the same moment.
+    pub(crate) fn add(&self, status: Status, traffic: &Traffic, end: impl FnOnce(u64)) {
+        let mut sums = self.lock();
+        sums.sessions += 1;
+        sums.failed += u64::from(status == Status::Failed);
+        sums.rejected += u64::from(status == Status::RejectedByAcl);
+        sums.sent += traffic.sent.bytes();
+        sums.received += traffic.received.bytes();
+        end(sums.sessions);
+    }
+}
+
 /// Running totals since the process started.
 #[derive(Debug)]
 pub struct Tally {
@@ -136,6 +178,8 @@ pub struct Tally {
     pub durations: Durations,
     /// Why they ended.
     pub endings: Endings,
+    /// What the ended ones come to.
+    pub ended: Ended,
     users: DashMap<UserName, Arc<UserTally>>,
     others: Arc<UserTally>,
     max_users: usize,
@@ -151,6 +195,7 @@ impl Tally {
             received: Total::default(),
             durations: Durations::default(),
             endings: Endings::default(),
+            ended: Ended::default(),
             users: DashMap::new(),
             others: Arc::default(),
             max_users,
@@ -180,7 +225,7 @@ impl Tally {
         users
     }
 
-    pub(crate) fn ended(&self, duration: Duration) {
+    pub(crate) fn lasted(&self, duration: Duration) {
         self.durations.observe(duration);
     }
 }

@@ -55,7 +55,8 @@ impl<F: Fn(MembershipNotice)> Membership<F> {
         lease: Duration,
         notice: F,
     ) -> Result<Self, StoreError> {
-        let membership = Self { table, store, run: Uuid::now_v7(), lease, notice };
+        let run = table.first_id().as_uuid();
+        let membership = Self { table, store, run, lease, notice };
         if let Some(server) = membership.store.server() {
             membership.refuse_a_double(server).await?;
             membership.beat(server).await?;

@@ -9,6 +9,7 @@ use rustsocks_sessions::{Record, SessionId};
 use crate::filter::{Filter, Part, Slice, Sort, Total};
 use crate::rollup::{Booked, Changes, Kind, MINUTE, Sums, span_start};
 use crate::store::{crashed, replaces};
+use crate::verify::Run;
 use crate::windows::{Found, Wanted, sums_by_name};
 
 /// Hours of usage that are kept, of all users together.
@@ -160,6 +161,15 @@ impl MemoryStore {
 
     pub(crate) fn version(&self) -> i64 {
         self.lock().version
+    }
+
+    pub(crate) fn rows_of_run(&self, node: &str, first: SessionId) -> Run {
+        let ring = self.lock();
+        let mut sums = Sums::default();
+        let rows = ring.records.values();
+        rows.filter(|row| *row.node_id == *node && row.session_id >= first)
+            .for_each(|row| sums.add(&Sums::of(row)));
+        Run { writes: ring.version, sums }
     }
 
     pub(crate) fn sums(&self, wanted: &Wanted) -> Found {

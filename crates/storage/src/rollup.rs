@@ -6,8 +6,10 @@
 //! what counting the rows would give.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
+use rustsocks_sessions::tally::EndedSums;
 use rustsocks_sessions::{CloseReason, Record, Status};
 
 pub(crate) const MINUTE: i64 = 60;
@@ -72,8 +74,28 @@ impl Sums {
     }
 }
 
-fn signed(count: u64) -> i64 {
+pub(crate) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl fmt::Display for Sums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sessions, failed, rejected, sent, received } = self;
+        write!(f, "{sessions} sessions, {failed} failed, {rejected} rejected, ")?;
+        write!(f, "{sent} bytes sent, {received} received")
+    }
+}
+
+impl From<EndedSums> for Sums {
+    fn from(ended: EndedSums) -> Self {
+        Self {
+            sessions: signed(ended.sessions),
+            failed: signed(ended.failed),
+            rejected: signed(ended.rejected),
+            sent: signed(ended.sent),
+            received: signed(ended.received),
+        }
+    }
 }
 
 /// By what the sums are told apart.

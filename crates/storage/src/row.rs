@@ -16,7 +16,7 @@ use crate::rollup::{ByKind, Named, Sums};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
-use crate::verify::{WrongRollup, WrongRollups};
+use crate::verify::{Run, WrongRollup, WrongRollups};
 use crate::windows::{ByName, Found};
 
 /// A row of any engine: its columns are text and integers.
@@ -155,6 +155,14 @@ pub(crate) fn part<R: Columns>(answers: &[Vec<R>; 3]) -> Result<Part, StoreError
         records: rows.iter().map(record).collect::<Result<_, _>>()?,
         total: number(total, "total")?.unsigned_abs(),
     })
+}
+
+/// The answers to [`crate::sql::rows_of_run`].
+pub(crate) fn run<R: Columns>(answers: &[Vec<R>; 2]) -> Result<Run, StoreError> {
+    let [own, rows] = answers;
+    let writes = own.first().map(|row| row.number("version")).transpose()?.flatten();
+    let sums = rows.first().map(|row| sums(row, sql::SUMS)).transpose()?;
+    Ok(Run { writes: writes.unwrap_or(0), sums: sums.unwrap_or_default() })
 }
 
 /// The lines of an explanation.

@@ -24,10 +24,10 @@ use crate::booking::Booking;
 use crate::filter::{Filter, Part, Slice, Sort, Total};
 use crate::memory::Usage;
 use crate::rollup::Booked;
-use crate::row::{Columns as _, explained, found, part, record, usage, wrong_rollups};
+use crate::row::{Columns as _, explained, found, part, record, run, usage, wrong_rollups};
 use crate::sql::{self, Dialect, Statement, Value};
 use crate::store::StoreError;
-use crate::verify::WrongRollups;
+use crate::verify::{Run, WrongRollups};
 use crate::windows::{Found, Wanted};
 
 /// Connections that read.
@@ -207,6 +207,14 @@ impl ServerStore {
             false => self.read(statements).await?,
         };
         found(&answers)
+    }
+
+    pub(crate) async fn rows_of_run(
+        &self,
+        node: &str,
+        first: SessionId,
+    ) -> Result<Run, StoreError> {
+        run(&self.read(sql::rows_of_run(self.dialect, node, node, first)).await?)
     }
 
     pub(crate) async fn usage(

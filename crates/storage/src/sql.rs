@@ -581,6 +581,28 @@ pub(crate) fn versions(dialect: Dialect, node: &str) -> Statement {
     sql
 }
 
+/// What the rows of a run say: those of a node whose ids are not before one; and how often
+/// `writer` has written.
+pub(crate) fn rows_of_run(
+    dialect: Dialect,
+    writer: &str,
+    node: &str,
+    first: SessionId,
+) -> [Statement; 2] {
+    let mut sql = Statement::new(dialect, "SELECT COUNT(*) AS sessions");
+    for (column, status) in [("failed", Status::Failed), ("rejected", Status::RejectedByAcl)] {
+        let name = status.name();
+        let count = format!("SUM(CASE WHEN status = '{name}' THEN 1 ELSE 0 END)");
+        sql.push(", ").push(&dialect.integer(&count)).push(" AS ").push(column);
+    }
+    for column in ["bytes_sent", "bytes_received"] {
+        sql.push(", ").push(&dialect.sum(column));
+    }
+    sql.push(" FROM sessions WHERE session_id >= ").id(first);
+    sql.push(" AND node_id = ").text(node);
+    [own_version(dialect, writer), sql]
+}
+
 /// Sums by kind and name over ranges of spans: span, first start, end, in seconds. What is not
 /// among the first `most` names of its kind may be left out.
 pub(crate) fn sum_rollups(

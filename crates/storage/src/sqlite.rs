@@ -35,7 +35,7 @@ use crate::rollup::Booked;
 use crate::row::{Columns as _, explained, found, record, usage, wrong_rollups};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
-use crate::verify::WrongRollups;
+use crate::verify::{Run, WrongRollups};
 use crate::windows::{Found, Wanted};
 
 /// The first release without the WAL-reset defect, which can corrupt a file that several
@@ -205,6 +205,10 @@ impl SqliteStore {
         self.quarantined.as_deref()
     }
 
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        std::fs::canonicalize(self.options.get_filename()).ok()
+    }
+
     pub(crate) async fn save(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
         self.write(async |mut booking| booking.save(records, seen).await).await
     }
@@ -242,6 +246,14 @@ impl SqliteStore {
         }
         moment.rollback().await?;
         found(&answers)
+    }
+
+    pub(crate) async fn rows_of_run(
+        &self,
+        node: &str,
+        first: SessionId,
+    ) -> Result<Run, StoreError> {
+        history::rows_of_run(&mut *self.readers.acquire().await?, node, first).await
     }
 
     pub(crate) async fn usage(

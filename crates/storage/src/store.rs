@@ -17,7 +17,7 @@ use crate::rollup::{Booked, span_start};
 use crate::server::ServerStore;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
-use crate::verify::WrongRollups;
+use crate::verify::{Run, WrongRollups};
 use crate::windows::{Failures, OnDisk, Statistics, Whole, WindowQuery, Windows};
 
 /// Why the store did not do it.
@@ -322,6 +322,46 @@ impl Store {
         Ok(usage)
     }
 
+    /// What this process has counted since its start of the sessions of `table`, without what the
+    /// store does not have yet: what their rows must say after so many writes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn counted_of_run(&self, table: &Table) -> Result<Run, StoreError> {
+        if !self.windows.is_begun() {
+            drop(self.begin_to_write().await?);
+        }
+        Ok(self.windows.counted(table))
+    }
+
+    /// What the rows of a run say: those of a node whose ids are not before `first`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rows_of_run(&self, node: &str, first: SessionId) -> Result<Run, StoreError> {
+        each!(self, store => store.rows_of_run(node, first))
+    }
+
+    /// Whether the run of a node that begins with this id writes here. What has no nodes does not
+    /// know: that is a no.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_of_run(&self, node: &str, first: SessionId) -> Result<bool, StoreError> {
+        match &self.engine {
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
+            Engine::Server(store) => {
+                let run = first.to_string();
+                let nodes = store.nodes().await?;
+                Ok(nodes.iter().any(|row| row.node_id == node && row.run_id == run))
+            }
+            _ => {
+                let _nobody_told = (node, first);
+                Ok(false)
+            }
+        }
+    }
+
     /// Counts an ended session that leaves memory for the disk, if `remove` says that it did.
     pub fn spill(&self, session: &Session, remove: &dyn Fn() -> bool) -> bool {
         self.windows.spill(session, remove)
@@ -538,6 +578,15 @@ impl Store {
     pub fn sqlite(&self) -> Option<&SqliteStore> {
         match &self.engine {
             Engine::Sqlite(store) => Some(store),
+            _ => None,
+        }
+    }
+
+    /// The whole path of the SQLite file, where that is what it is.
+    pub fn file(&self) -> Option<std::path::PathBuf> {
+        match &self.engine {
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(store) => store.file(),
             _ => None,
         }
     }

@@ -41,6 +41,16 @@ pub struct Sums {
     pub wrong_rollups: WrongRollups,
 }
 
+/// What the sessions of one run of the program come to, after so many writes into the store: as
+/// the process has counted them, or as their rows say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// How often the run's node had written, in all its runs.
+    pub writes: i64,
+    /// Its sessions, the running ones as far as the store has them.
+    pub sums: rollup::Sums,
+}
+
 /// Rollups that are not what counting the rows gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WrongRollups {
@@ -73,17 +83,10 @@ impl fmt::Display for WrongRollup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, name, node_id, span, start, .. } = self;
         let from = Timestamp::from_second(*start).map(time::to_text).unwrap_or_default();
-        write!(f, "{kind} {name:?} on node {node_id:?}, {span} s from {from}: the rows give ")?;
-        write_sums(f, &self.counted)?;
-        f.write_str("; the rollup says ")?;
-        write_sums(f, &self.kept)
+        let (counted, kept) = (&self.counted, &self.kept);
+        write!(f, "{kind} {name:?} on node {node_id:?}, {span} s from {from}: ")?;
+        write!(f, "the rows give {counted}; the rollup says {kept}")
     }
-}
-
-fn write_sums(f: &mut fmt::Formatter<'_>, sums: &rollup::Sums) -> fmt::Result {
-    let rollup::Sums { sessions, failed, rejected, sent, received } = sums;
-    write!(f, "{sessions} sessions, {failed} failed, {rejected} rejected, ")?;
-    write!(f, "{sent} bytes sent, {received} received")
 }
 
 /// A row that contradicts itself.

@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::rollup::{
-    Booked, ByKind, Changes, DAY, HOUR, Kind, MINUTE, Sums, by_kind, names, span_start,
+    Booked, ByKind, Changes, DAY, HOUR, Kind, MINUTE, Sums, by_kind, names, signed, span_start,
 };
+use crate::verify::Run;
 
 /// Names per kind that a window holds, a quarter more for a while. Beyond that, users with the
 /// fewest bytes and others with the fewest sessions are forgotten: the sums of those that stay
@@ -366,6 +367,29 @@ impl Windows {
         (state.own == Some(own)).then(look)
     }
 
+    /// What this process has counted since its start, without what the store lacks of it at the
+    /// moment that is known here.
+    pub(crate) fn counted(&self, table: &Table) -> Run {
+        // No write is taken in while the lock is held: what the store lacks stays in the table,
+        // or among the spilled.
+        let state = self.lock();
+        let ended = table.tally().ended.sums();
+        let mut sums = Sums::from(ended);
+        for session in table.all() {
+            if let Some((sent, received)) = session.booked() {
+                let (sent, received) = (signed(sent), signed(received));
+                sums.add(&Sums { sessions: 1, sent, received, ..Sums::default() });
+            }
+            // Whoever ended later than the sums were read is not in them.
+            if session.nth_ended().is_some_and(|nth| nth <= ended.sessions) {
+                sums.add_times(&Sums::of(&session.snapshot()), -1);
+            }
+        }
+        let spilled = state.spilled.minutes().filter(|(key, _)| key.kind == Kind::User);
+        spilled.for_each(|(_, unsaved)| sums.add_times(unsaved, -1));
+        Run { writes: state.own.unwrap_or(0), sums }
+    }
+
     /// Bytes to and from destinations that the store does not have yet, of one user or of all.
     pub(crate) fn unsaved_bytes(user: Option<&str>, table: &Table) -> (i64, i64) {
         let mut total = Sums::default();
@@ -509,7 +533,6 @@ fn unsaved(session: &Session, record: &Record) -> Sums {
 fn without(record: &Record, booked: Option<(u64, u64)>) -> Sums {
     let mut sums = Sums::of(record);
     if let Some((sent, received)) = booked {
-        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         sums.sessions -= 1;
         sums.sent -= signed(sent);
         sums.received -= signed(received);

@@ -243,6 +243,8 @@ mod tests {
             ("TopUser", names::<TopUser>()),
             ("TopDestination", names::<TopDestination>()),
             ("EventView", names::<Event>()),
+            #[cfg(feature = "database")]
+            ("CountersView", names::<crate::console::Counters>()),
         ] {
             let fields = &description["components"]["schemas"][schema]["properties"];
             for name in names {

@@ -269,6 +269,7 @@ fn every_path_lies_below_the_base_path() {
         "/api/metrics/history",
         "/api/pool/stats",
         "/api/system/resources",
+        "/api/system/counters",
         "/api/system/config",
         "/api/openapi.json",
         "/swagger-ui/",

@@ -31,6 +31,7 @@ mod stream;
 mod terminate;
 mod torture;
 mod udp;
+mod verify;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

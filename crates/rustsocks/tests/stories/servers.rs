@@ -395,12 +395,14 @@ fn the_ledger_on_a_server_is_looked_at_and_recomputed() {
         let server = DatabaseServer::shared(kind);
         let database = server.database();
         let proxy = proxy(&config(kind, &server.url(&database), "a"));
+        let other = super::proxy(&config(kind, &server.url(&database), "b"));
         let ports = some_sessions(&proxy, 5);
         recorded(&proxy, &ports);
         let run = |words: &[&str], code: i32, part: &str| {
             let output = Process::new(env!("CARGO_BIN_EXE_rustsocks"))
                 .args(["--config", "rustsocks.toml", "db"])
                 .args(words)
+                .env("RUSTSOCKS_API", proxy.api().to_string())
                 .current_dir(proxy.folder())
                 .output()
                 .unwrap();
@@ -411,12 +413,21 @@ fn the_ledger_on_a_server_is_looked_at_and_recomputed() {
         };
         run(&["check"], 0, "sessions: 5");
         run(&["verify"], 0, "bytes sent: 25");
+        some_sessions(&other, 3);
+        let counted = "has counted what the rows give since its start: 5 sessions";
+        run(&["verify"], 0, counted);
+        let beside = other.api().to_string();
+        run(&["verify", "--api", &beside], 0, "has counted what the rows give");
         run(&["vacuum"], 4, "own tools");
-        let hour = "WHERE kind = 'user' AND span = 3600";
+        let hour = "WHERE kind = 'user' AND span = 3600 AND node_id = 'a'";
         server.sql(&database, &format!("UPDATE rollups SET bytes_sent = bytes_sent + 1 {hour}"));
         run(&["verify"], 1, "gives: 1; the first is user \"anonymous\" on node \"a\", 3600 s from");
         server.sql(&database, &format!("UPDATE rollups SET bytes_sent = bytes_sent - 1 {hour}"));
-        server.sql(&database, "UPDATE sessions SET duration_ms = 99000000");
+        let of_a = "FROM sessions WHERE node_id = 'a'";
+        server.sql(&database, "UPDATE sessions SET duration_ms = 99000000 WHERE node_id = 'a'");
         run(&["verify"], 1, "rows that contradict themselves: 5");
+        let one = server.sql(&database, &format!("SELECT MIN(source_port) {of_a}"));
+        server.sql(&database, &format!("DELETE {of_a} AND source_port = {one}"));
+        run(&["verify"], 1, "the rows since then give: ");
     }
 }

@@ -2,12 +2,15 @@
 
 use rustsocks_sessions::{Record, SessionId};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool};
-use sqlx::{Arguments as _, AssertSqlSafe};
+use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, SqliteConnection};
 
 use crate::filter::Part;
 use crate::row::{self, record};
 use crate::sql::{self, Dialect, Statement, Value};
 use crate::store::StoreError;
+use crate::verify::Run;
+
+use super::WRITER;
 
 const DIALECT: Dialect = Dialect::Sqlite;
 
@@ -45,4 +48,21 @@ pub(super) async fn part(
     }
     moment.rollback().await?;
     row::part(&answers)
+}
+
+/// What the rows of a run say.
+pub(super) async fn rows_of_run(
+    connection: &mut SqliteConnection,
+    node: &str,
+    first: SessionId,
+) -> Result<Run, StoreError> {
+    // One transaction, so that all is of one moment.
+    let mut moment = connection.begin().await?;
+    let mut answers = [const { Vec::new() }; 2];
+    let statements = sql::rows_of_run(DIALECT, WRITER, node, first);
+    for (statement, answer) in statements.into_iter().zip(&mut answers) {
+        *answer = query(statement)?.fetch_all(&mut *moment).await?;
+    }
+    moment.rollback().await?;
+    row::run(&answers)
 }

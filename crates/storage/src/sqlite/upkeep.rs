@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt as _;
+use rustsocks_sessions::SessionId;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -17,7 +18,7 @@ use crate::row::{Columns as _, record, wrong_rollups};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
-use crate::verify::Sums;
+use crate::verify::{Run, Sums};
 
 /// What a look at a file says.
 #[derive(Debug)]
@@ -109,6 +110,18 @@ pub async fn verify(path: &Path) -> Result<Sums, StoreError> {
     sums.wrong_rollups = wrong_rollups(&statement.fetch_all(&mut connection).await?)?;
     connection.close().await?;
     Ok(sums)
+}
+
+/// What the rows of a run say, while a server may write: those of a node whose ids are not before
+/// `first`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub async fn rows_of_run(path: &Path, node: &str, first: SessionId) -> Result<Run, StoreError> {
+    let mut connection = reader(path).await?;
+    let run = history::rows_of_run(&mut connection, node, first).await?;
+    connection.close().await?;
+    Ok(run)
 }
 
 /// Takes one row into the sums.
