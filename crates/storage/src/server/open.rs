@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::any::AnyConnectOptions;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, ConnectOptions as _};
 use tokio::time::timeout;
@@ -57,25 +58,42 @@ fn in_words(error: sqlx::Error) -> StoreError {
         sqlx::Error::Database(error) => error,
         error => return StoreError::Database(error),
     };
-    #[cfg(feature = "mysql")]
-    if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        let remedy = match error.number() {
-            1045 | 1698 => "check user and password in the URL",
-            1049 => "create the database, or correct its name in the URL",
-            1044 | 1142 | 1143 => {
-                "grant the user CREATE, ALTER, INDEX, SELECT, INSERT, UPDATE and DELETE there"
-            }
-            _ => return StoreError::Database(sqlx::Error::Database(database)),
-        };
-        return refuse(format!("the server says: {}; {remedy}", error.message()));
+    match remedy(&*database) {
+        Some(remedy) => refuse(format!("the server says: {}; {remedy}", database.message())),
+        None => StoreError::Database(sqlx::Error::Database(database)),
     }
-    let remedy = match database.code().as_deref() {
-        Some("28P01" | "28000") => "check user and password in the URL",
-        Some("3D000") => "create the database, or correct its name in the URL",
-        Some("42501") => "grant the user CREATE on the schema, and all rights on its tables",
-        _ => return StoreError::Database(sqlx::Error::Database(database)),
-    };
-    refuse(format!("the server says: {}; {remedy}", database.message()))
+}
+
+/// What to do about a server's refusal.
+fn remedy(error: &dyn DatabaseError) -> Option<&'static str> {
+    match (mysql_number(error), error.code().as_deref()) {
+        (Some(1045 | 1698), _) | (None, Some("28P01" | "28000")) => {
+            Some("check user and password in the URL")
+        }
+        (Some(1049), _) | (None, Some("3D000")) => {
+            Some("create the database, or correct its name in the URL")
+        }
+        (Some(1044 | 1142 | 1143), _) => {
+            Some("grant the user CREATE, ALTER, INDEX, SELECT, INSERT, UPDATE and DELETE there")
+        }
+        (None, Some("42501")) => {
+            Some("grant the user CREATE on the schema, and all rights on its tables")
+        }
+        _ => None,
+    }
+}
+
+/// The number of an error, where it is a MySQL server's.
+#[cfg(feature = "mysql")]
+fn mysql_number(error: &dyn DatabaseError) -> Option<u16> {
+    let error = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+    error.map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+/// No such server can be spoken to.
+#[cfg(not(feature = "mysql"))]
+fn mysql_number(_error: &dyn DatabaseError) -> Option<u16> {
+    None
 }
 
 /// Asks who the server is. Gives the engine's name, and what to tell each connection first.
