@@ -252,6 +252,12 @@ async fn open_ledger(
     helpers: &TaskTracker,
 ) -> anyhow::Result<Option<(Ledger, JoinHandle<Report>)>> {
     let Some(form) = &config.ledger else { return Ok(None) };
+    if let Some(archive) = &form.archive {
+        archive.prepare().with_context(|| {
+            let folder = archive.folder.display();
+            format!("sessions.archive_dir: cannot write into {folder}; name a folder where this user may")
+        })?;
+    }
     let now = table.clock().now().wall;
     let store = storage::open(&form.storage, &config.node, events, now).await;
     let store = store.context("sessions.database_url")?;

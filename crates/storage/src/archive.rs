@@ -102,6 +102,17 @@ impl<'a> Row<'a> {
 }
 
 impl Archive {
+    /// Makes the folder, and tries whether files can be written there.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub fn prepare(&self) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)?;
+        let probe = self.folder.join(".rustsocks-probe");
+        std::fs::write(&probe, "may be deleted\n")?;
+        std::fs::remove_file(&probe)
+    }
+
     /// Appends records to the files of their days, and makes them survive a power loss.
     ///
     /// # Errors

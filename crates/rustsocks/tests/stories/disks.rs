@@ -123,6 +123,23 @@ fn a_place_for_the_journal_that_takes_nothing_is_told_with_its_key_and_leaves_th
 }
 
 #[test]
+fn an_archive_that_takes_nothing_is_told_at_the_start_with_its_key() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for _ in 0..2 {
+        let text = refused_with("archive_dir = \"file\"\n", &[], folder.path());
+        assert!(text.contains("sessions.archive_dir: cannot write into file; name"), "{text}");
+    }
+    let script = "mkdir -p full && mount -t tmpfs -o ro tmpfs full && exec \"$@\"";
+    let mount = ["unshare", "--mount", "sh", "-ec", script, "sh"];
+    let text = refused_with("archive_dir = \"full\"\n", &mount, folder.path());
+    assert!(text.contains("sessions.archive_dir") && text.contains("Read-only"), "{text}");
+    let proxy = proxy("[sessions]\narchive_dir = \"deep/archive\"\n");
+    let archive = proxy.folder().join("deep/archive");
+    assert_eq!(std::fs::read_dir(archive).unwrap().count(), 0, "the try leaves nothing");
+}
+
+#[test]
 fn a_second_process_on_the_same_file_is_refused_by_name() {
     let proxy = proxy("");
     let text = refused(&[], &proxy.folder());
