@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustsocks_access::operators::new_token;
 use rustsocks_proto::Command;
 use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::{DatabaseServer, Kind, Proxy, eventually};
+use secrecy::ExposeSecret as _;
 
 use super::{bytes, end, listener, ports_of, proxy, some_sessions, sorted};
 
@@ -280,6 +282,46 @@ fn a_session_on_one_node_is_ended_from_another() {
         assert_eq!(end(&record), ("closed", "admin_terminated"));
         assert!(record["close_detail"].as_str().unwrap().contains("abuse"), "{record}");
         assert_eq!(near.post(&path, "").status, 409);
+    }
+}
+
+#[test]
+fn the_record_of_a_session_ended_from_another_node_names_the_operator_and_the_reason() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::shared(kind);
+        let url = server.url(&server.database());
+        let (token, hash) = new_token().unwrap();
+        let operators = format!(
+            "[sessions.dashboard_auth]\nenabled = true\n\
+             [[sessions.dashboard_auth.users]]\nusername = \"admin\"\npassword = \"hunter2\"\n\
+             [[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"{hash}\"\n"
+        );
+        let near = proxy(&format!("{}{operators}", config(kind, &url, "near")));
+        let far = proxy(&config(kind, &url, "far"));
+        let bearer = format!("Bearer {}", token.expose_secret());
+        let (_target, address) = listener();
+        for (authorization, who) in
+            [(bearer.as_str(), "the token ci"), ("Basic YWRtaW46aHVudGVyMg==", "admin")]
+        {
+            let proof = [("Authorization", authorization)];
+            let client = Client::socks5(far.socks(), Command::Connect, &at(address)).granted();
+            let id = eventually("the session", || {
+                let page = near.send("GET", "/api/sessions/active?node=far", &proof, "").json();
+                page["data"][0]["session_id"].as_str().map(str::to_owned)
+            });
+            let path = format!("/api/sessions/{id}/terminate");
+            let answer = near.send("POST", &path, &proof, "{\"reason\": \"abuse report 4711\"}");
+            assert_eq!(answer.status, 202, "{answer:?}");
+            let record = far.record_from(client.source());
+            assert_eq!(end(&record), ("closed", "admin_terminated"));
+            let detail = record["close_detail"].as_str().unwrap();
+            assert_eq!(detail, format!("ended by {who} through the API: abuse report 4711"));
+            eventually("the end as the other node knows it", || {
+                let path = format!("/api/sessions/{id}");
+                let record = near.send("GET", &path, &proof, "").json();
+                (record["close_detail"] == detail).then_some(())
+            });
+        }
     }
 }
 
