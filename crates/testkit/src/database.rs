@@ -33,6 +33,8 @@ pub struct DatabaseServer {
     folder: TempDir,
     port: u16,
     running: Mutex<Option<Running>>,
+    /// The version that it claims to be of at its next start.
+    claim: Mutex<Option<String>>,
     next: AtomicU32,
 }
 
@@ -81,8 +83,14 @@ impl DatabaseServer {
         // Two installations at once get into each other's way.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let server =
-            Self { kind, folder, port, running: Mutex::default(), next: AtomicU32::new(1) };
+        let server = Self {
+            kind,
+            folder,
+            port,
+            running: Mutex::default(),
+            claim: Mutex::default(),
+            next: AtomicU32::new(1),
+        };
         server.prepare();
         drop(turn);
         server.start_again();
@@ -125,6 +133,28 @@ impl DatabaseServer {
         let _already = chown(&private, Some(facts.uid()), Some(facts.gid()));
         std::fs::set_permissions(&private, PermissionsExt::from_mode(0o600)).unwrap();
         std::fs::write(self.authority(), authority.pem()).unwrap();
+    }
+
+    /// Makes the server say that it is of another version, to whoever asks from here on about a
+    /// database.
+    pub fn claim(&self, version: &str, database: &str) {
+        match self.kind {
+            Kind::MariaDb => {
+                *self.claim.lock().unwrap() = Some(version.to_owned());
+                self.stop();
+                self.start_again();
+            }
+            // A function of the same name is found before the server's own.
+            Kind::Postgres => {
+                let words = format!(
+                    "CREATE SCHEMA claims; GRANT USAGE ON SCHEMA claims TO {USER}; \
+                     CREATE FUNCTION claims.current_setting(text) RETURNS text \
+                     LANGUAGE sql AS $$SELECT '{version}'::text$$; \
+                     ALTER DATABASE {database} SET search_path = claims, pg_catalog, public"
+                );
+                self.sql(database, &words);
+            }
+        }
     }
 
     /// The certificate of the authority that [`DatabaseServer::certify`] makes.
@@ -222,6 +252,9 @@ impl DatabaseServer {
                 "-ctimezone=Asia/Kolkata".to_owned(),
             ],
         };
+        if let Some(version) = &*self.claim.lock().unwrap() {
+            arguments.push(format!("--version={version}"));
+        }
         if self.authority().exists() {
             arguments.extend(match self.kind {
                 Kind::MariaDb => vec![

@@ -398,6 +398,37 @@ fn what_is_wrong_with_a_database_is_told_in_one_line_that_names_the_key() {
 }
 
 #[test]
+fn a_server_that_is_too_old_is_refused_with_its_version_and_the_one_that_is_needed() {
+    for (kind, old, new, name, least) in [
+        (Kind::MariaDb, "10.4.34-MariaDB", "10.5.1-MariaDB", "MariaDB", "10.5"),
+        (Kind::Postgres, "12.22 (Debian 12.22-1)", "13.0", "PostgreSQL", "13"),
+    ] {
+        let server = DatabaseServer::start(kind);
+        let database = server.database();
+        let text = config(kind, &server.url(&database), "a");
+        server.claim(old, &database);
+        let complaint = refused(&text);
+        let words = format!(
+            "sessions.database_url: the server is {name} {old}; {name} {least} or newer is needed"
+        );
+        assert!(complaint.contains(&words), "{complaint}");
+        let tables = match kind {
+            Kind::MariaDb => "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ",
+            Kind::Postgres => {
+                "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public' AND current_database() = "
+            }
+        };
+        let left = server.sql(&database, &format!("{tables}'{database}'"));
+        assert_eq!(left, "0", "nothing was made there");
+        if kind == Kind::MariaDb {
+            server.claim(new, &database);
+            let proxy = proxy(&text);
+            recorded(&proxy, &some_sessions(&proxy, 5));
+        }
+    }
+}
+
+#[test]
 fn with_an_authority_the_server_must_prove_who_it_is() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let server = DatabaseServer::start(kind);
