@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::mpsc;
 
+use rustsocks_access::operators::new_token;
 use rustsocks_testkit::PATIENCE;
+use secrecy::ExposeSecret as _;
 
 use super::{complains, listener, program, proxy};
 
@@ -118,6 +120,79 @@ fn the_token_is_sent_and_never_said() {
     let help =
         program(address).env("RUSTSOCKS_TOKEN", "s3cret").args(["status", "--help"]).output();
     assert!(!String::from_utf8(help.unwrap().stdout).unwrap().contains("s3cret"));
+}
+
+#[test]
+fn what_a_token_may_do_decides_the_server_and_no_output_ever_says_it() {
+    let make = || {
+        let (token, hash) = new_token().unwrap();
+        (token.expose_secret().to_owned(), hash)
+    };
+    let ((reader, reader_hash), (operator, operator_hash), (stranger, _)) =
+        (make(), make(), make());
+    let proxy = proxy(&format!(
+        "[sessions]\n[sessions.dashboard_auth]\nenabled = true\n\
+         [[sessions.api_tokens]]\nname = \"r\"\ntoken_hash = \"{reader_hash}\"\nrole = \"read\"\n\
+         [[sessions.api_tokens]]\nname = \"o\"\ntoken_hash = \"{operator_hash}\"\n"
+    ));
+    let said = std::cell::RefCell::new(String::new());
+    let run = |token: &str, code: i32, arguments: &[&str]| {
+        let mut program = program(proxy.api());
+        let output = program.env("RUSTSOCKS_TOKEN", token).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        said.borrow_mut().push_str(&text);
+        text
+    };
+    let mut client = super::session(&proxy, 100);
+    let listed = run(&reader, 0, &["sessions", "list", "--json"]);
+    let id = super::json(&listed)["data"][0]["session_id"].as_str().unwrap().to_owned();
+    for command in [
+        &["sessions", "list"][..],
+        &["sessions", "kill", "--yes", &id],
+        &["sessions", "tail"],
+        &["sessions", "export"],
+        &["stats"],
+        &["events"],
+    ] {
+        for token in ["", &stranger] {
+            let line = run(token, 5, command);
+            assert!(line.contains("RUSTSOCKS_TOKEN"), "{command:?}: {line}");
+        }
+    }
+    for command in
+        [&["sessions", "kill", "--yes", &id][..], &["sessions", "kill", "--yes", "--all"]]
+    {
+        let line = run(&reader, 5, command);
+        assert!(line.contains("the server refuses"), "{line}");
+    }
+    run(&reader, 0, &["stats"]);
+    run(&reader, 0, &["status"]);
+    run("", 0, &["status"]);
+    let listed = super::json(&run(&reader, 0, &["sessions", "list", "--json"]));
+    assert_eq!(listed["data"][0]["session_id"], id, "nobody has ended it");
+    run(&operator, 0, &["sessions", "kill", "--yes", "--reason", "abuse", &id]);
+    // Reset or closed, it is over.
+    assert!(matches!(client.stream.read(&mut [0; 1]), Ok(0) | Err(_)));
+    let shown = rustsocks_testkit::eventually("the record", || {
+        let shown = run(&reader, 0, &["sessions", "show", &id]);
+        shown.contains("admin_terminated").then_some(shown)
+    });
+    assert!(shown.contains("ended by the token o through the API: abuse"), "{shown}");
+    let config = proxy.folder().join("rustsocks.toml");
+    let database = proxy.folder();
+    let verified = program(proxy.api())
+        .env("RUSTSOCKS_TOKEN", &reader)
+        .args(["--config", config.to_str().unwrap(), "db", "verify"])
+        .current_dir(database)
+        .output()
+        .unwrap();
+    let verified = String::from_utf8([verified.stdout, verified.stderr].concat()).unwrap();
+    assert!(verified.contains("has counted what the rows give"), "{verified}");
+    let everything = format!("{}{verified}{}", said.borrow(), proxy.log());
+    for token in [&reader, &operator, &stranger] {
+        assert!(!everything.contains(token.as_str()), "a token was said");
+    }
 }
 
 #[test]
