@@ -33,6 +33,7 @@ mod security;
 mod serve;
 mod shapes;
 mod source;
+mod stall;
 mod stats;
 mod stream;
 mod system;

@@ -13,7 +13,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use crate::guard::Hosts;
 use crate::problem::Problem;
 use crate::source::Peer;
+use crate::stall::Unstalled;
 use crate::stream::Hub;
 use crate::{Api, guard, headers, routes};
 
@@ -38,6 +40,9 @@ const BODY_BYTES: usize = 1 << 20;
 
 /// How long a client may take to send its request's head, and to send the next piece of a body.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client may take no byte of an answer that waits for it.
+const STALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -92,7 +97,12 @@ impl Api {
     }
 }
 
-async fn serve_connection(stream: TcpStream, peer: Peer, app: Router, stop: CancellationToken) {
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
+    app: Router,
+    stop: CancellationToken,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(CONNECTION_BUFFER);
     let app = TowerToHyperService::new(app);
@@ -100,7 +110,8 @@ async fn serve_connection(stream: TcpStream, peer: Peer, app: Router, stop: Canc
         request.extensions_mut().insert(peer);
         app.call(request)
     });
-    let connection = http.serve_connection(TokioIo::new(stream), with_peer);
+    let connection =
+        http.serve_connection(TokioIo::new(Unstalled::new(stream, STALL_LIMIT)), with_peer);
     let mut connection = std::pin::pin!(connection);
     // An error is the client's: it sent no HTTP, was too slow, or went away.
     tokio::select! {
@@ -152,4 +163,55 @@ async fn one_form_of_errors(request: Request, next: Next) -> Response {
 fn panicked() -> Response {
     tracing::error!("an API handler panicked; please report it");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server made a mistake").into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::body::{Body, Bytes};
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::task::JoinSet;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// A connection that was asked for an answer without an end.
+    async fn asked(served: &mut JoinSet<()>) -> DuplexStream {
+        let endless = || async {
+            let pieces = futures_util::stream::repeat_with(|| {
+                Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 1000]))
+            });
+            Body::from_stream(pieces)
+        };
+        let app = Router::new().route("/", get(endless));
+        let (mut client, server) = tokio::io::duplex(4096);
+        let peer = Peer(Ipv4Addr::LOCALHOST.into());
+        served.spawn(serve_connection(server, peer, app, CancellationToken::new()));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        client
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_reads_its_answer_is_cut() {
+        let (began, mut served) = (Instant::now(), JoinSet::new());
+        let _client = asked(&mut served).await;
+        served.join_next().await.unwrap().unwrap();
+        let took = began.elapsed();
+        assert!((STALL_LIMIT..STALL_LIMIT * 2).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_is_not() {
+        let mut served = JoinSet::new();
+        let mut client = asked(&mut served).await;
+        for _ in 0..100 {
+            sleep(STALL_LIMIT - Duration::from_secs(1)).await;
+            assert!(client.read(&mut [0; 100]).await.unwrap() > 0);
+        }
+        assert!(served.try_join_next().is_none(), "it is still served");
+        drop(client);
+        served.join_next().await.unwrap().unwrap();
+    }
 }
