@@ -18,6 +18,7 @@ mod metrics;
 mod notices;
 mod output;
 mod program;
+mod runtime;
 mod storage;
 
 #[cfg(feature = "mimalloc")]

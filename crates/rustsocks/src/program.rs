@@ -26,6 +26,7 @@ use rustsocks_storage::Membership;
 use rustsocks_storage::{Recorder, Report, Retention, Store, StoreNotice};
 use rustsocks_telemetry::{Events, logging};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -34,7 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{ApiConfig, Authentication, Config, LedgerConfig, StorageConfig};
 use crate::history::{self, History};
-use crate::{notices, storage};
+use crate::{notices, runtime, storage};
 
 /// Bad configuration that shows only when it is put to use.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -49,16 +50,18 @@ pub(crate) fn run(config: Config) -> ExitCode {
         return fail(EXIT_FAILED, &error.into());
     }
     raise_descriptor_limit();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let runtimes = runtime::serving().and_then(|serving| Ok((serving, runtime::answering()?)));
+    let (serving, answering) = match runtimes {
+        Ok(runtimes) => runtimes,
         Err(error) => return fail(EXIT_FAILED, &error.into()),
     };
-    let code = match runtime.block_on(start(config)) {
-        Ok(running) => runtime.block_on(running.until_stopped()),
+    let code = match serving.block_on(start(config, answering.handle())) {
+        Ok(running) => serving.block_on(running.until_stopped()),
         Err(error) => fail(EXIT_CONFIGURATION, &error),
     };
     // Whatever still hangs in a blocking call does not hold up the exit.
-    runtime.shutdown_background();
+    serving.shutdown_background();
+    answering.shutdown_background();
     code
 }
 
@@ -117,7 +120,7 @@ struct Signals {
     _file_too_large: Signal,
 }
 
-async fn start(mut config: Config) -> anyhow::Result<Running> {
+async fn start(mut config: Config, answering: &Handle) -> anyhow::Result<Running> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -192,7 +195,7 @@ async fn start(mut config: Config) -> anyhow::Result<Running> {
                 trusted_proxies: form.trusted_proxies.clone(),
             },
         };
-        helpers.spawn(api.serve(listener, flushed.clone()))
+        helpers.spawn_on(api.serve(listener, flushed.clone()), answering)
     });
     watch_clock(&table, &events, &ending, &helpers);
     watch_rules(&config, &acl, &events, &ending, &helpers);

@@ -191,3 +191,29 @@ fn a_scrape_shows_every_user() {
     times.sort();
     println!("{users} users: a scrape takes {:?}, p99 {:?}", times[50], times[98]);
 }
+
+/// The niceness of each thread of a process, by the thread's name (proc(5), `stat`).
+fn niceness(pid: u32) -> Vec<(String, i32)> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stats = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")));
+    let parse = |stat: String| {
+        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+        (name.to_owned(), rest.split_whitespace().nth(16).unwrap().parse().unwrap())
+    };
+    // A thread may have ended since the folder was read.
+    stats.filter_map(Result::ok).map(parse).collect()
+}
+
+#[test]
+fn threads_that_answer_the_api_give_way_to_those_of_clients() {
+    let proxy = proxy("");
+    assert_eq!(proxy.get("/health").status, 200);
+    let threads = niceness(proxy.pid());
+    let of = |name: &str| -> Vec<i32> {
+        threads.iter().filter(|(own, _)| own == name).map(|(_, nice)| *nice).collect()
+    };
+    let own = of("rustsocks")[0];
+    assert_eq!(of("api"), [(own + 10).min(19); 2], "{threads:?}");
+    let clients = of("tokio-rt-worker");
+    assert!(!clients.is_empty() && clients.iter().all(|nice| *nice == own), "{threads:?}");
+}
