@@ -1,10 +1,11 @@
 // The one store of running sessions, fed by the one event stream.
 //
-// Events are gathered as text and applied once per frame, to rows in one flat array; what looks at
-// the store is told by two counters, never by a signal per row.
+// Events are gathered as text and applied a few times per second, to rows in one flat array; what looks
+// at the store is told by two counters, never by a signal per row.
 import { signal } from "@preact/signals";
 import { destination, parseSession, type Session } from "./api/session";
 import { readRunning, streamUrl } from "./api/sessions";
+import { WordIndex } from "./words";
 
 /** A session with what is derived from it. Rows are changed in place while their session runs. */
 export interface Row {
@@ -44,8 +45,12 @@ export interface Totals {
 export const LINGER_MS = 8_000;
 /** A rate is taken for over when nothing was heard of the session for so long. */
 export const RATE_STALE_MS = 3_000;
-/** Events that are held back for the next frame; beyond, they are applied at once. */
+/** Events are held back for so long, milliseconds, and then applied together. */
+const APPLY_MS = 50;
+/** As many are held back at most; beyond, they are applied at once. */
 const MOST_PENDING = 4_000;
+/** With each time, so many parts of the word index are brought up to date. */
+const REFRESHED = 16;
 /** Redraws per second are bounded by this. */
 const REDRAW_MS = 200;
 const BACKOFF_MS = [500, 1_000, 2_000, 5_000, 10_000];
@@ -75,6 +80,8 @@ type Pending = { name: EventName; json: string };
 export class LiveStore {
   /** Every row, in no order. Ended ones stay for `LINGER_MS`. */
   readonly rows: Row[] = [];
+  /** What the text filter looks through. */
+  readonly words = new WordIndex(this.rows);
   readonly connection = signal<Connection>({ kind: "idle" });
   /** Grows when rows were added, changed or removed; at most five times a second. */
   readonly version = signal(0);
@@ -89,7 +96,7 @@ export class LiveStore {
   readonly #byId = new Map<string, Row>();
   readonly #added = new Set<(row: Row) => void>();
   #pending: Pending[] = [];
-  #frame = 0;
+  #applying: ReturnType<typeof setTimeout> | null = null;
   #clockKnown = false;
   #redrawAt = 0;
   #redraw: ReturnType<typeof setTimeout> | null = null;
@@ -114,22 +121,17 @@ export class LiveStore {
     return Date.now() + this.clockOffset;
   }
 
-  /** Takes an event; it shows with the next frame. */
+  /** Takes an event; it is applied soon. */
   receive(name: EventName, json: string): void {
     this.#pending.push({ name, json });
-    if (this.#pending.length >= MOST_PENDING) {
-      this.apply();
-    } else if (this.#frame === 0) {
-      // A hidden page gets no frames.
-      this.#frame = document.hidden
-        ? window.setTimeout(() => this.apply(), 250)
-        : requestAnimationFrame(() => this.apply());
-    }
+    if (this.#pending.length >= MOST_PENDING) this.apply();
+    else this.#applying ??= setTimeout(() => this.apply(), APPLY_MS);
   }
 
   /** Applies what was received. */
   apply(): void {
-    this.#frame = 0;
+    if (this.#applying !== null) clearTimeout(this.#applying);
+    this.#applying = null;
     const batch = this.#pending;
     this.#pending = [];
     let newest = "";
@@ -140,6 +142,7 @@ export class LiveStore {
       if (session.updated_at > newest) newest = session.updated_at;
     }
     if (newest !== "") this.#setClock(Date.parse(newest) - Date.now());
+    this.words.refresh(REFRESHED);
     this.#changed();
   }
 
@@ -183,8 +186,10 @@ export class LiveStore {
       row.rateSent = (sent * 1000) / span;
       row.rateReceived = (received * 1000) / span;
     }
-    if (before.dest_ip !== session.dest_ip || before.status !== session.status)
+    if (before.dest_ip !== session.dest_ip || before.status !== session.status) {
       row.text = searchText(session);
+      this.words.touch(row.place);
+    }
     row.session = session;
     row.updatedMs = at;
   }
@@ -197,6 +202,7 @@ export class LiveStore {
   #add(row: Row): void {
     row.place = this.rows.length;
     this.rows.push(row);
+    this.words.touch(row.place);
     this.#byId.set(row.session.session_id, row);
     this.running += 1;
     for (const take of this.#added) take(row);
@@ -215,6 +221,8 @@ export class LiveStore {
   #remove(row: Row): void {
     if (row.place < 0) return;
     const last = this.rows.pop();
+    this.words.touch(this.rows.length);
+    this.words.touch(row.place);
     if (last !== undefined && last !== row) {
       this.rows[row.place] = last;
       last.place = row.place;
@@ -279,6 +287,7 @@ export class LiveStore {
   clear(): void {
     for (const row of this.rows) row.place = -1;
     this.rows.length = 0;
+    this.words.clear();
     this.#byId.clear();
     this.#leaving = [];
     this.#pending = [];

@@ -4,6 +4,7 @@ import { readReason, readStatus } from "../../api/session";
 import type { Query } from "../../api/sessions";
 import type { Row } from "../../live";
 import { lasted } from "../../parts/lasted";
+import { wordsOf } from "../../words";
 
 /** Conditions with the names that the API has for them. */
 export const CONDITIONS = [
@@ -146,7 +147,8 @@ export function serverKnows(filter: Filter): boolean {
   return filter.text.trim() === "" && filter.conditions.min_duration_secs === undefined;
 }
 
-type Test = (row: Row) => boolean;
+/** Whether a row meets one condition. */
+export type Test = (row: Row) => boolean;
 
 /** The tests that a row must pass, the cheapest first. `now` is the server's time. */
 export function tests(filter: Filter, now: number): Test[] {
@@ -184,9 +186,7 @@ export function tests(filter: Filter, now: number): Test[] {
     const ms = Number(least) * 1000;
     return (row) => lasted(row.session, row.startMs, now) >= ms;
   });
-  for (const word of filter.text.toLowerCase().split(/\s+/)) {
-    if (word !== "") found.push((row) => row.text.includes(word));
-  }
+  for (const word of wordsOf(filter.text)) found.push((row) => row.text.includes(word));
   return found;
 }
 

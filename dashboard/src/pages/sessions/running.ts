@@ -1,6 +1,8 @@
 // The running sessions in view: chosen anew when the store changed, at once when the filter did.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { effect } from "@preact/signals";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { live, type Row } from "../../live";
+import { WordIndex } from "../../words";
 import type { Filter } from "./filter";
 import type { Sort } from "./order";
 import { freeze, RowView } from "./view";
@@ -8,6 +10,8 @@ import { freeze, RowView } from "./view";
 /** At least so long between two arrangements, milliseconds, and a multiple of what the last one took. */
 const ARRANGE_MS = 400;
 const ARRANGE_SHARE = 12;
+/** A list that was not scrolled for so long rests, milliseconds. */
+const REST_MS = 150;
 
 export interface Frozen {
   view: RowView;
@@ -24,35 +28,58 @@ export interface Frozen {
 export function pause(): Frozen {
   const rows = freeze(live.rows);
   const { opened, ended } = live.totals;
-  return { view: new RowView(rows, false), rows, now: live.now(), running: live.running, opened, ended };
+  const view = new RowView(rows, false, new WordIndex(rows));
+  return { view, rows, now: live.now(), running: live.running, opened, ended };
+}
+
+/** When the list was last scrolled, by the browser's monotonic clock. */
+let scrolledAt = Number.NEGATIVE_INFINITY;
+
+/** The list is being scrolled: its rows stay where they are until it rests. */
+export function scrolled(): void {
+  scrolledAt = performance.now();
 }
 
 /** The rows that pass, in order; `frozen` takes the place of the store while the view is paused. */
 export function useRunning(filter: Filter, sort: Sort, frozen: Frozen | null): Row[] {
-  const view = useMemo(() => new RowView(live.rows, true), []);
-  useEffect(() => live.onAdded((row) => view.add(row)), [view]);
-  const arranged = useRef({ at: 0, took: 0, version: -1 });
-  const [, wake] = useState(0);
-  const version = live.version.value;
-  const last = arranged.current;
-
-  const pauseMs = Math.max(ARRANGE_MS, last.took * ARRANGE_SHARE);
-  const due = performance.now() - last.at >= pauseMs;
+  const view = useMemo(() => new RowView(live.rows, true, live.words), []);
+  useLayoutEffect(() => live.onAdded((row) => view.add(row)), [view]);
+  const arranged = useRef({ at: Number.NEGATIVE_INFINITY, took: 0 });
+  const [stamp, setStamp] = useState(0);
   const shown = frozen?.view ?? view;
   const now = frozen?.now ?? live.now();
-  if (!shown.isArranged(sort) || (frozen === null && version !== last.version && due)) {
-    const began = performance.now();
-    shown.arrange(sort, now);
-    arranged.current = { at: performance.now(), took: performance.now() - began, version };
-  }
-  const stale = frozen === null && version !== arranged.current.version;
-  useEffect(() => {
-    if (!stale) return;
-    const timer = setTimeout(() => wake((turns) => turns + 1), pauseMs);
-    return () => clearTimeout(timer);
-  }, [stale, pauseMs]);
 
-  const stamp = arranged.current.at;
+  if (!shown.isArranged(sort)) shown.arrange(sort, now);
   // The stamp stands for the arrangement.
-  return useMemo(() => shown.choose(filter, now), [shown, filter, stamp]);
+  const rows = useMemo(() => shown.choose(filter, now), [shown, filter, sort.key, sort.down, stamp]);
+
+  const isEmpty = rows.length === 0;
+  useEffect(() => {
+    if (frozen !== null) return;
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    const arrange = (): void => {
+      const began = performance.now();
+      const rest = scrolledAt + REST_MS - began;
+      if (rest > 0) {
+        timer = setTimeout(arrange, rest);
+        return;
+      }
+      timer = null;
+      view.arrange(sort, live.now());
+      arranged.current = { at: performance.now(), took: performance.now() - began };
+      setStamp((before) => before + 1);
+    };
+    const stop = effect(() => {
+      live.version.value;
+      const { at, took } = arranged.current;
+      const pause = isEmpty ? 0 : Math.max(ARRANGE_MS, took * ARRANGE_SHARE);
+      timer ??= setTimeout(arrange, Math.max(0, at + pause - performance.now()));
+    });
+    return () => {
+      stop();
+      if (timer !== null) clearTimeout(timer);
+    };
+  }, [view, sort.key, sort.down, frozen, isEmpty]);
+
+  return rows;
 }

@@ -3,7 +3,8 @@
 // The order of all rows is kept from one look to the next: sorting what is nearly sorted is quick, and
 // a letter typed into the filter needs no sorting at all.
 import type { Row } from "../../live";
-import { type Filter, passes, tests } from "./filter";
+import { type WordIndex, wordsOf } from "../../words";
+import { type Filter, passes, type Test, tests } from "./filter";
 import { comparison, type Sort } from "./order";
 
 export class RowView {
@@ -11,11 +12,16 @@ export class RowView {
   #fresh: Row[] = [];
   #sort: Sort | null = null;
   readonly #live: boolean;
+  readonly #words: WordIndex | null;
 
-  /** `live` tells that rows leave: those that are out of the store are dropped. */
-  constructor(rows: readonly Row[], live: boolean) {
+  /**
+   * `live` tells that rows leave: those that are out of the store are dropped. `words` is an index of
+   * the rows by their places, where there are so many that it is worth one.
+   */
+  constructor(rows: readonly Row[], live: boolean, words: WordIndex | null = null) {
     this.#ordered = [...rows];
     this.#live = live;
+    this.#words = words;
   }
 
   /** A row that came. */
@@ -47,7 +53,13 @@ export class RowView {
 
   /** The rows that pass, in order. */
   choose(filter: Filter, now: number): Row[] {
-    const all = tests(filter, now);
+    const words = wordsOf(filter.text);
+    if (this.#words === null || words.length === 0) return this.#pass(tests(filter, now));
+    const found = this.#words.find(words);
+    return this.#pass([(row) => found(row.place), ...tests({ ...filter, text: "" }, now)]);
+  }
+
+  #pass(all: readonly Test[]): Row[] {
     return all.length === 0 ? this.#ordered : this.#ordered.filter((row) => passes(row, all));
   }
 }

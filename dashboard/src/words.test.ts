@@ -1,0 +1,69 @@
+import { describe, expect, test } from "vitest";
+import { example } from "./example";
+import { LiveStore } from "./live";
+import { WordIndex, wordsOf } from "./words";
+
+const at = (second: number): string => `2026-01-02T03:04:${String(second).padStart(2, "0")}.000+00:00`;
+
+/** A store of so many sessions, each of a user of its own. */
+function store(count: number): LiveStore {
+  const made = new LiveStore();
+  for (let number = 0; number < count; number += 1) {
+    made.put("opened", example({ session_id: `id-${number}`, user: `user-${number}` }));
+  }
+  return made;
+}
+
+/** The users in whose rows the words are found, and the same looked up row by row. */
+function both(from: LiveStore, text: string): [string[], string[]] {
+  const words = wordsOf(text);
+  const found = from.words.find(words);
+  const users = (passes: (row: LiveStore["rows"][number]) => boolean): string[] =>
+    from.rows.filter(passes).map((row) => row.session.user);
+  return [users((row) => found(row.place)), users((row) => words.every((word) => row.text.includes(word)))];
+}
+
+describe("looking for words", () => {
+  test("what is looked for is split at white space, in lower case", () => {
+    expect(wordsOf("  Alice\n443\tx ")).toEqual(["alice", "443", "x"]);
+    expect(wordsOf(" ")).toEqual([]);
+  });
+
+  test.each(["user-1", "user-299", "user-12 id-12", "id-1 id-12", "-", "nobody", "user-1 nobody", ""])(
+    "finds the rows whose texts have all of '%s'",
+    (text) => {
+      const [found, wanted] = both(store(300), text);
+      expect(found).toEqual(wanted);
+    },
+  );
+
+  test("a word is not found across two rows", () => {
+    const from = store(2);
+    const [first, second] = from.rows.map((row) => row.text);
+    expect(both(from, `${first?.slice(-3)}${second?.slice(0, 3)}`.replaceAll("\n", ""))[0]).toEqual([]);
+  });
+
+  test("knows of rows that came, went and changed since it looked last", () => {
+    const from = store(300);
+    from.words.prepare();
+    from.put("opened", example({ session_id: "new", user: "newcomer" }));
+    from.put("ended", example({ session_id: "id-7", user: "user-7", status: "closed", updated_at: at(9) }));
+    from.put(
+      "updated",
+      example({ session_id: "id-9", user: "user-9", dest_ip: "192.0.2.77", updated_at: at(9) }),
+    );
+    expect(both(from, "newcomer")[0]).toEqual(["newcomer"]);
+    expect(both(from, "closed")[0]).toEqual(["user-7"]);
+    expect(both(from, "192.0.2.77")[0]).toEqual(["user-9"]);
+    from.sweep(Number.POSITIVE_INFINITY);
+    expect(both(from, "user-7 ")[0]).not.toContain("user-7");
+    for (const text of ["user-", "newcomer", "id-7"]) {
+      const [found, wanted] = both(from, text);
+      expect(found).toEqual(wanted);
+    }
+  });
+
+  test("an index of no rows finds nothing", () => {
+    expect(new WordIndex([]).find(["x"])(0)).toBe(false);
+  });
+});
