@@ -1,14 +1,19 @@
 // The long table: only the lines in view are elements. Arrow keys move, Enter opens.
+//
+// While it is scrolled, a line that stays in view costs next to nothing: its cells are made anew only
+// when its session changed, and its element has no listener and no style of its own but its place.
 import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from "@tanstack/virtual-core";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { destination } from "../../api/session";
 import { byteRate, bytes, endpoint, things } from "../../format";
+import { live, type Row } from "../../live";
 import { pageKeys } from "../../parts/keys";
 import { Bytes, Lasted, Name, State } from "../../parts/Text";
 import { isNarrow } from "../../parts/theme";
-import { type Column, cell, Rate, shapeOf } from "./columns";
+import { Cell, type Column, type ColumnShape, rateOf, shapeOf } from "./columns";
 import type { Group, Line } from "./group";
 import type { Sort, SortKey } from "./order";
+import { scrolled } from "./running";
 
 const LINE_HEIGHT = 32;
 const CARD_HEIGHT = 60;
@@ -32,21 +37,42 @@ export interface TableProps {
   onEnd?: () => void;
 }
 
+/**
+ * Lines come and go by so many at once. That is as high as the tiles in which browsers draw a page
+ * without a GPU, so none is drawn several times, and most frames of scrolling change no element.
+ */
+const TOGETHER = 8;
+
+/** The lines that are elements: those in view, with at least `TOGETHER` before and after them. */
+function around({ startIndex, endIndex }: { startIndex: number; endIndex: number }): [number, number] {
+  return [
+    (Math.floor(startIndex / TOGETHER) - 1) * TOGETHER,
+    (Math.floor(endIndex / TOGETHER) + 2) * TOGETHER,
+  ];
+}
+
 /** The virtualizer for a list of equal lines, and what redraws it. */
 function useLines(count: number, height: number) {
   const scroller = useRef<HTMLDivElement>(null);
-  const [, redraw] = useState(0);
+  const [, redraw] = useState("");
   const [list] = useState(
     () =>
       new Virtualizer<HTMLDivElement, Element>({
         count,
         getScrollElement: () => scroller.current,
         estimateSize: () => height,
-        overscan: 8,
+        rangeExtractor: (range) => {
+          const [from, to] = around(range);
+          const first = Math.max(0, from);
+          return Array.from({ length: Math.min(range.count, to) - first }, (_, index) => first + index);
+        },
         scrollToFn: elementScroll,
         observeElementRect,
         observeElementOffset,
-        onChange: () => redraw((turns) => turns + 1),
+        onChange: ({ isScrolling, range }) => {
+          if (isScrolling) scrolled();
+          redraw(range === null ? "" : around(range).join());
+        },
       }),
   );
   list.setOptions({ ...list.options, count, estimateSize: () => height });
@@ -58,9 +84,11 @@ function useLines(count: number, height: number) {
 }
 
 export function Table(props: TableProps) {
+  // Rows are changed in place.
+  live.version.value;
   const narrow = isNarrow.value;
   const height = narrow ? CARD_HEIGHT : LINE_HEIGHT;
-  const { lines, onEnd } = props;
+  const { lines, columns, onEnd } = props;
   const { scroller, list } = useLines(lines.length, height);
   const [current, setCurrent] = useState(0);
   const wanted = useRef(-1);
@@ -125,8 +153,7 @@ export function Table(props: TableProps) {
     event.preventDefault();
   };
 
-  const shapes = props.columns.map(shapeOf);
-  const grid = narrow ? "1fr" : shapes.map((shape) => shape.width).join(" ");
+  const shapes = useMemo(() => columns.map(shapeOf), [columns]);
   const least = narrow ? 0 : shapes.reduce((sum, shape) => sum + shape.least + GAP, 2 * PADDING);
   const focusable = Math.min(current, Math.max(0, lines.length - 1));
   const anyInView = items.some((item) => item.index === focusable);
@@ -138,14 +165,23 @@ export function Table(props: TableProps) {
       aria-label={props.label}
       aria-rowcount={lines.length + 1}
       ref={scroller}
+      style={{
+        "--line-height": `${height}px`,
+        "--columns": narrow ? "1fr" : shapes.map((shape) => shape.width).join(" "),
+      }}
       onKeyDown={press}
+      onClick={(event) => open(lines.at(lineOf(event)))}
+      onFocusIn={(event) => {
+        const index = lineOf(event);
+        if (index >= 0) setCurrent(index);
+      }}
     >
       <div class="table-head" role="rowgroup" style={{ minWidth: `${least}px` }}>
-        <div class="line head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: grid }}>
+        <div class="line head" role="row" aria-rowindex={1}>
           {narrow ? (
             <span role="columnheader">Session</span>
           ) : (
-            props.columns.map((column, index) => (
+            columns.map((column, index) => (
               <Head key={column} column={column} shape={shapes[index] ?? shapeOf(column)} props={props} />
             ))
           )}
@@ -156,42 +192,22 @@ export function Table(props: TableProps) {
         role="rowgroup"
         style={{ height: `${list.getTotalSize()}px`, minWidth: `${least}px` }}
       >
-        {items.map((item) => {
-          const line = lines.at(item.index);
-          if (line === undefined) return null;
-          const reachable = item.index === focusable || (!anyInView && item === items[0]);
-          const chosen = line.kind === "row" && line.row.session.session_id === props.opened;
+        {items.map(({ key, index, start }) => {
+          const line = lines.at(index);
           return (
-            // biome-ignore lint/a11y/useKeyWithClickEvents: the table listens for keys.
-            <div
-              key={item.key}
-              role="row"
-              class={`line ${line.kind}${chosen ? " chosen" : ""}${
-                line.kind === "row" && line.row.endedAt !== 0 ? " over" : ""
-              }`}
-              aria-rowindex={item.index + 2}
-              data-line={item.index}
-              tabIndex={reachable ? 0 : -1}
-              onFocus={() => setCurrent(item.index)}
-              onClick={() => open(line)}
-              style={{
-                transform: `translateY(${item.start}px)`,
-                height: `${height}px`,
-                gridTemplateColumns: grid,
-              }}
-            >
-              {line.kind === "group" ? (
-                <GroupCells group={line.group} open={line.open} columns={narrow ? ["dest"] : props.columns} />
-              ) : narrow ? (
-                <Card line={line} />
-              ) : (
-                props.columns.map((column, index) => (
-                  <div key={column} role="cell" class={shapes[index]?.right ? "right" : ""}>
-                    {cell(column, line.row)}
-                  </div>
-                ))
-              )}
-            </div>
+            line !== undefined && (
+              <LineOf
+                key={key}
+                index={index}
+                line={line}
+                top={start}
+                columns={columns}
+                shapes={shapes}
+                narrow={narrow}
+                reachable={anyInView ? index === focusable : index === items[0]?.index}
+                chosen={line.kind === "row" && line.row.session.session_id === props.opened}
+              />
+            )
           );
         })}
       </div>
@@ -199,19 +215,62 @@ export function Table(props: TableProps) {
   );
 }
 
-function Head({
-  column,
-  shape,
-  props,
-}: {
-  column: Column;
-  shape: ReturnType<typeof shapeOf>;
-  props: TableProps;
-}) {
+/** The number of the line in which something happened; -1 outside of all. */
+function lineOf({ target }: Event): number {
+  const line = target instanceof Element ? target.closest<HTMLElement>("[data-line]") : null;
+  return Number(line?.dataset.line ?? -1);
+}
+
+interface LineProps {
+  index: number;
+  line: Line;
+  /** Pixels from the beginning of the list. */
+  top: number;
+  columns: readonly Column[];
+  shapes: readonly ColumnShape[];
+  narrow: boolean;
+  /** Whether Tab leads here. */
+  reachable: boolean;
+  chosen: boolean;
+}
+
+function LineOf({ index, line, top, columns, shapes, narrow, reachable, chosen }: LineProps) {
+  const what = line.kind === "row" ? line.row : line.group;
+  const state = line.kind === "row" ? line.row.session : line.open;
+  const over = line.kind === "row" && line.row.endedAt !== 0;
+  // The same elements again where nothing changed: Preact passes them over.
+  const cells = useMemo(
+    () =>
+      line.kind === "group" ? (
+        <GroupCells group={line.group} open={line.open} columns={narrow ? ["dest"] : columns} />
+      ) : narrow ? (
+        <Card line={line} />
+      ) : (
+        columns.map((column, at) => (
+          <Cell key={column} column={column} row={line.row} fit={shapes[at]?.fit ?? "cut"} />
+        ))
+      ),
+    [what, state, over, columns, shapes, narrow],
+  );
+  return (
+    <div
+      role="row"
+      class={`line ${line.kind}${chosen ? " chosen" : ""}${over ? " over" : ""}`}
+      aria-rowindex={index + 2}
+      data-line={index}
+      tabIndex={reachable ? 0 : -1}
+      style={{ transform: `translateY(${top}px)` }}
+    >
+      {cells}
+    </div>
+  );
+}
+
+function Head({ column, shape, props }: { column: Column; shape: ColumnShape; props: TableProps }) {
   const { sort } = props;
   const key = shape.sort;
   const sorted = key !== undefined && sort?.key === key;
-  const side = shape.right ? "right" : "";
+  const side = `cut ${shape.fit}`;
   if (key === undefined || !props.canSort(key)) {
     return (
       <div role="columnheader" class={side} key={column}>
@@ -249,7 +308,7 @@ function GroupCells({ group, open, columns }: { group: Group; open: boolean; col
         {columns.length === 1 && <span class="quiet group-count">{bytes(group.sent + group.received)}</span>}
       </div>
       {columns.slice(span).map((column) => (
-        <div role="cell" key={column} class={shapeOf(column).right ? "right" : ""}>
+        <div role="cell" key={column} class={shapeOf(column).fit}>
           {groupSum(column, group)}
         </div>
       ))}
@@ -290,5 +349,14 @@ function Card({ line }: { line: Extract<Line, { kind: "row" }> }) {
         {session.end_time == null && <Rate row={row} />}
       </div>
     </div>
+  );
+}
+
+function Rate({ row }: { row: Row }) {
+  const { text, title, quiet } = rateOf(row);
+  return (
+    <span class={quiet ? "quiet" : ""} title={title}>
+      {text}
+    </span>
   );
 }
