@@ -1,5 +1,5 @@
 // The page that the route names, inside the shell, once it is known who looks.
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { askLogin } from "./api/auth";
 import { login } from "./api/login";
 import { type Failure, failureText } from "./api/outcome";
@@ -43,8 +43,8 @@ function Asking() {
     setFailure(null);
     void askLogin().then(setFailure);
   };
-  // Once, when the page opens.
-  useEffect(ask, []);
+  // Once, when the page opens: before anything is painted.
+  useLayoutEffect(ask, []);
   return (
     <main class="login">
       {failure === null ? (

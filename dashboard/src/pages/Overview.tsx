@@ -1,17 +1,19 @@
 // What runs now, who uses how much, and whether all is well.
+import type { ComponentChildren } from "preact";
 import { events, type Health, health, type Stats, stats } from "../api/server";
 import { ago, byteRate, bytes, count, duration, perSecond, splitEndpoint, things } from "../format";
 import { live } from "../live";
 import { Chart } from "../parts/Chart";
 import { EventList } from "../parts/Events";
 import { tick, useLoad } from "../parts/load";
-import { Ranking } from "../parts/Ranking";
-import { Empty, Show } from "../parts/State";
+import { type Ranked, Ranking } from "../parts/Ranking";
+import { Empty, Show, Skeleton } from "../parts/State";
 import { Panel, Tile } from "../parts/Tile";
 import { WindowChoice, windowHours } from "../parts/window";
 import { nowRates, pulse } from "../pulse";
 import { hashOf } from "../routes";
 
+/** As many as there is place for in the style sheet. */
 const TOP = 8;
 
 export function Overview() {
@@ -28,7 +30,7 @@ export function Overview() {
         <h2>In the last {hours === 1 ? "hour" : `${hours} hours`}</h2>
         <WindowChoice />
       </div>
-      <Show of={sums} rows={6}>
+      <Show of={sums} meanwhile={<Sums data={null} hours={hours} />}>
         {(data) => <Sums data={data} hours={hours} />}
       </Show>
       <div class="columns">
@@ -104,73 +106,88 @@ export function destinationLink(dest: string, hours: number): string {
   return hashOf("sessions", { show: "ended", dest: parts?.host ?? dest, hours: String(hours) });
 }
 
-function Sums({ data, hours }: { data: Stats; hours: number }) {
+/** Sums and rankings; without data, places of the same size. */
+function Sums({ data, hours }: { data: Stats | null; hours: number }) {
   const within = { show: "ended", hours: String(hours) };
+  const sum = (write: (value: number) => string, value: number | undefined): string =>
+    value === undefined ? "–" : write(value);
+  const tone = (value = 0): "plain" | "warn" => (value > 0 ? "warn" : "plain");
   return (
     <>
       <div class="tiles">
         <Tile name="Sessions" link={hashOf("sessions", within)}>
-          {count(data.total_sessions)}
+          {sum(count, data?.total_sessions)}
         </Tile>
-        <Tile name="Bytes sent">{bytes(data.total_bytes_sent)}</Tile>
-        <Tile name="Bytes received">{bytes(data.total_bytes_received)}</Tile>
+        <Tile name="Bytes sent">{sum(bytes, data?.total_bytes_sent)}</Tile>
+        <Tile name="Bytes received">{sum(bytes, data?.total_bytes_received)}</Tile>
         <Tile
           name="Rejected"
-          tone={data.rejected_sessions > 0 ? "warn" : "plain"}
+          tone={tone(data?.rejected_sessions)}
           link={hashOf("rejections", { window: String(hours) })}
         >
-          {count(data.rejected_sessions)}
+          {sum(count, data?.rejected_sessions)}
         </Tile>
         <Tile
           name="Failed"
-          tone={data.failed_sessions > 0 ? "warn" : "plain"}
+          tone={tone(data?.failed_sessions)}
           link={hashOf("sessions", { ...within, status: "failed" })}
         >
-          {count(data.failed_sessions)}
+          {sum(count, data?.failed_sessions)}
         </Tile>
       </div>
       <div class="columns">
-        <Panel
+        <Top
           title="Top users by bytes"
           aside={<a href={hashOf("users", { window: String(hours) })}>All users</a>}
-        >
-          {data.top_users.length === 0 ? (
-            <Empty title="No sessions in this window" />
-          ) : (
-            <Ranking
-              label="Top users by bytes"
-              heads={["User", "Bytes", "Sessions"]}
-              rows={data.top_users.map((user) => ({
-                name: user.user,
-                weight: user.bytes,
-                figures: [bytes(user.bytes), count(user.sessions)],
-                link: hashOf("users", { user: user.user, window: String(hours) }),
-                empty: "(unknown)",
-              }))}
-            />
-          )}
-        </Panel>
-        <Panel
+          heads={["User", "Bytes", "Sessions"]}
+          rows={data?.top_users.map((user) => ({
+            name: user.user,
+            weight: user.bytes,
+            figures: [bytes(user.bytes), count(user.sessions)],
+            link: hashOf("users", { user: user.user, window: String(hours) }),
+            empty: "(unknown)",
+          }))}
+        />
+        <Top
           title="Top destinations by sessions"
           aside={<a href={hashOf("destinations", { window: String(hours) })}>All destinations</a>}
-        >
-          {data.top_destinations.length === 0 ? (
-            <Empty title="No sessions in this window" />
-          ) : (
-            <Ranking
-              label="Top destinations by sessions"
-              heads={["Destination", "Sessions", "Bytes"]}
-              rows={data.top_destinations.map((dest) => ({
-                name: dest.dest,
-                weight: dest.sessions,
-                figures: [count(dest.sessions), bytes(dest.bytes)],
-                link: destinationLink(dest.dest, hours),
-              }))}
-            />
-          )}
-        </Panel>
+          heads={["Destination", "Sessions", "Bytes"]}
+          rows={data?.top_destinations.map((dest) => ({
+            name: dest.dest,
+            weight: dest.sessions,
+            figures: [count(dest.sessions), bytes(dest.bytes)],
+            link: destinationLink(dest.dest, hours),
+          }))}
+        />
       </div>
     </>
+  );
+}
+
+/** The first of a ranking, in a place that is as large with fewer of them, or none yet. */
+function Top({
+  title,
+  aside,
+  heads,
+  rows,
+}: {
+  title: string;
+  aside: ComponentChildren;
+  heads: readonly string[];
+  rows: readonly Ranked[] | undefined;
+}) {
+  return (
+    <Panel title={title} aside={aside}>
+      <div class="top">
+        {rows === undefined ? (
+          <Skeleton rows={TOP} />
+        ) : rows.length === 0 ? (
+          <Empty title="No sessions in this window" />
+        ) : (
+          <Ranking label={title} heads={heads} rows={rows} />
+        )}
+      </div>
+    </Panel>
   );
 }
 

@@ -98,9 +98,11 @@ function UsageOverTime({ user, hours }: { user: string | null; hours: number }) 
       }
     >
       <p class="subject">{user === null ? "Everybody together" : <Name text={user} empty="(unknown)" />}</p>
-      <Show of={asked} rows={4}>
-        {(data) => <Buckets data={data} />}
-      </Show>
+      <div class="usage">
+        <Show of={asked} rows={4}>
+          {(data) => <Buckets data={data} />}
+        </Show>
+      </div>
     </Panel>
   );
 }

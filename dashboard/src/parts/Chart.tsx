@@ -25,6 +25,8 @@ export interface ChartProps {
   height?: number;
 }
 
+const HEIGHT = 150;
+
 /** Steps between the lines of an axis. */
 const STEPS = {
   bytes: [1, 2 ** 10, 2 ** 20, 2 ** 30, 2 ** 40, 2 ** 50].flatMap((unit) =>
@@ -39,6 +41,8 @@ const STEPS = {
 };
 /** The least top of an axis. */
 const LEAST = { bytes: 1024, count: 4 };
+/** Letters that an axis has place for at least, so that it does not move the lines: `1.00 MiB/s`, `12.5`. */
+const LETTERS = { bytes: 10, count: 4 };
 
 function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -80,7 +84,7 @@ function options(
     props.form === "bars" && uPlot.paths.bars ? uPlot.paths.bars({ size: [0.7, 40], align: 1 }) : null;
   return {
     width,
-    height: props.height ?? 150,
+    height: props.height ?? HEIGHT,
     legend: { show: false },
     padding: [8, 18, 0, 0],
     cursor: { y: false, points: { size: 6 } },
@@ -93,7 +97,8 @@ function options(
       {
         ...axis,
         font: "11px system-ui",
-        size: (_chart, values) => 16 + 6.3 * Math.max(4, ...(values ?? []).map((value) => value.length)),
+        size: (_chart, values) =>
+          16 + 6.3 * Math.max(LETTERS[props.unit], ...(values ?? []).map((value) => value.length)),
         incrs: STEPS[props.unit],
         values: (_chart, splits) => splits.map((value) => (value === null ? "" : props.write(value))),
       },
@@ -147,7 +152,7 @@ export function Chart(props: ChartProps) {
     chart.current = drawn;
     const watch = new ResizeObserver(() => {
       if (element.clientWidth !== drawn.width) {
-        drawn.setSize({ width: element.clientWidth, height: props.height ?? 150 });
+        drawn.setSize({ width: element.clientWidth, height: props.height ?? HEIGHT });
       }
     });
     watch.observe(element);
@@ -172,7 +177,7 @@ export function Chart(props: ChartProps) {
       <figcaption>
         <h2>{props.title}</h2>
         {props.lines.map((line) => (
-          <span class="key" key={line.label}>
+          <span class={`key ${props.unit}`} key={line.label}>
             <span class={`swatch ${line.colour.slice(2)}`} aria-hidden="true" />
             <span class="quiet">{line.label}</span> <b>{reading(line)}</b>
           </span>
@@ -184,6 +189,7 @@ export function Chart(props: ChartProps) {
       <div
         ref={place}
         class="plot"
+        style={{ minHeight: `${props.height ?? HEIGHT}px` }}
         role="img"
         aria-label={`${props.title}: ${words === "" ? "no values" : words}`}
       />

@@ -34,8 +34,9 @@ export function Ranking({
         </tr>
       </thead>
       <tbody>
-        {rows.map((row) => (
-          <tr key={row.name}>
+        {/* By rank, not by name: where two change places, no line moves. */}
+        {rows.map((row, rank) => (
+          <tr key={rank}>
             <td class="ranked">
               <span class="bar" aria-hidden="true" style={{ width: `${(row.weight / most) * 100}%` }} />
               <a href={row.link}>

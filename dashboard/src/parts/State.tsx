@@ -9,16 +9,19 @@ export function Show<T>({
   of,
   children,
   rows = 4,
+  meanwhile = <Skeleton rows={rows} />,
 }: {
   of: Loaded<T>;
   children: (data: T) => ComponentChildren;
-  /** Lines that the place holder has, so that little moves when data come. */
+  /** Lines that the place holder has. */
   rows?: number;
+  /** What stands in the place, as large as what will come, so that nothing moves then. */
+  meanwhile?: ComponentChildren;
 }) {
   const { load, again } = of;
   switch (load.kind) {
     case "loading":
-      return <Skeleton rows={rows} />;
+      return <>{meanwhile}</>;
     case "failed":
       return <Trouble text={failureText(load.failure)} again={again} />;
     case "ready":

@@ -1,6 +1,6 @@
 // Loading something from the server for a view, and loading it again.
 import { signal } from "@preact/signals";
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Failure, Outcome } from "../api/outcome";
 
 export type Load<T> =
@@ -51,8 +51,8 @@ export function useLoad<T>(
   const [turn, setTurn] = useState(0);
   const beats = how === "often" ? beat.value : 0;
 
-  // A beat and a turn are reasons to load again.
-  useEffect(() => {
+  // A beat and a turn are reasons to load again. What is asked is under way while the place for it is painted.
+  useLayoutEffect(() => {
     const stop = new AbortController();
     asking.current(stop.signal).then(
       (answer) => {
