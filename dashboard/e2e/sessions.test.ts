@@ -101,6 +101,7 @@ test("filter, order and groups are in the address, and an address brings them ba
   await shows(rows(page).first(), "2.93 KiB");
   const address = page.url();
   expect(address).toMatch(/#\/sessions\?.*q=RED/);
+  expect(await page.locator("dialog[open]").count(), "ordering opens no session").toBe(0);
 
   const again = (await world.open(new URL(address).hash)).page;
   await until("two rows", async () => (await rows(again).count()) === 2);

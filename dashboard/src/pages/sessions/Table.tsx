@@ -170,7 +170,7 @@ export function Table(props: TableProps) {
         "--columns": narrow ? "1fr" : shapes.map((shape) => shape.width).join(" "),
       }}
       onKeyDown={press}
-      onClick={(event) => open(lines.at(lineOf(event)))}
+      onClick={(event) => open(lines[lineOf(event)])}
       onFocusIn={(event) => {
         const index = lineOf(event);
         if (index >= 0) setCurrent(index);
