@@ -86,6 +86,8 @@ pub struct Outbox {
     refusing: AtomicBool,
     unsaved: AtomicUsize,
     spilled: AtomicUsize,
+    /// Whether a session has left memory since the recorder was woken last.
+    has_spilled: AtomicBool,
     saved: AtomicU64,
     lost: AtomicU64,
 }
@@ -182,10 +184,11 @@ impl Outbox {
         self.store.len() == 0 && self.journal.len() == 0
     }
 
-    /// Waits until `count` sessions are queued for the store. Cancel safe.
+    /// Waits until `count` sessions are queued for the store, or one has left memory for the disk,
+    /// where it waits as well. Cancel safe.
     pub async fn reached(&self, count: usize) {
         self.wake_at.store(count, Ordering::Relaxed);
-        while self.len() < count {
+        while self.len() < count && !self.has_spilled.swap(false, Ordering::SeqCst) {
             self.arrived.notified().await;
         }
     }
@@ -307,6 +310,9 @@ impl Outbox {
 
     pub(crate) fn spill_one(&self) {
         self.spilled.fetch_add(1, Ordering::Relaxed);
+        if !self.has_spilled.swap(true, Ordering::SeqCst) {
+            self.arrived.notify_one();
+        }
     }
 
     pub(crate) fn lose_one(&self) {

@@ -139,3 +139,15 @@ async fn a_session_that_leaves_memory_while_it_is_being_saved_is_counted_once() 
     assert_eq!(after.dests[0].1, after.total);
     ledger.stop().await;
 }
+
+#[tokio::test]
+async fn what_goes_to_disk_alone_although_the_store_is_well_is_saved_too() {
+    let ledger = Ledger::start().await;
+    let outbox = ledger.table.outbox();
+    for count in [20, 1, 1] {
+        // The first time more end at once than memory keeps.
+        (0..count).for_each(|_| ledger.open().finish(CloseReason::ClientClosed, None));
+        until("everything in the store", || outbox.unsaved() == 0).await;
+    }
+    ledger.stop().await;
+}
