@@ -42,6 +42,9 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::TooDeep) {
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        }
         tracing::warn!(%error, "the store did not answer a query");
         let detail = "the store cannot answer now; /health tells more";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)

@@ -227,6 +227,8 @@ impl Extend<u8> for Tail<'_> {
 pub(crate) struct Frames<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the last frame begins that was read.
+    pub(crate) begun: usize,
     /// Bytes that belong to no sound frame.
     pub(crate) skipped: u64,
     /// How many stretches of such bytes there were, not counting one at the very end.
@@ -235,7 +237,12 @@ pub(crate) struct Frames<'a> {
 
 impl<'a> Frames<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, skipped: 0, gaps: 0 }
+        Self { bytes, at: 0, begun: 0, skipped: 0, gaps: 0 }
+    }
+
+    /// The frame that begins at a byte, if there is a sound one.
+    pub(crate) fn at(&self, byte: u32) -> Option<Frame<'a>> {
+        self.sound(byte as usize).map(|(frame, _)| frame)
     }
 
     /// The frame that begins at a position, and where the next one begins.
@@ -267,6 +274,7 @@ impl<'a> Iterator for Frames<'a> {
                     self.gaps += 1;
                     self.skipped += (self.at - from) as u64;
                 }
+                self.begun = self.at;
                 self.at = next;
                 return Some(frame);
             }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::disk::{Disk, LocalDisk};
 use crate::folder::{self, FolderLock, JournalError, SegmentFile};
-use crate::replay;
+use crate::replay::{self, Finals};
 use crate::segments::Segments;
 use crate::sync::Syncer;
 use crate::writer::Writer;
@@ -134,6 +134,27 @@ impl Inner {
 
     pub(crate) fn writing(&self) -> Writing {
         lock(&self.writing).clone()
+    }
+}
+
+/// Reads sessions whose place is known.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    folder: PathBuf,
+}
+
+impl Reader {
+    /// The ended sessions that begin at these bytes of a segment. What is damaged is left out;
+    /// none where the segment is gone, because the store has everything in it. Blocks.
+    ///
+    /// # Errors
+    /// When the segment cannot be read.
+    pub fn read(&self, segment: u64, places: &[u32]) -> std::io::Result<Option<Vec<Record>>> {
+        match std::fs::read(folder::segment_path(&self.folder, segment)) {
+            Ok(bytes) => Ok(Some(replay::finals_at(&bytes, places).collect())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -260,25 +281,31 @@ impl Journal {
         }
     }
 
-    /// The next ended sessions that are on disk alone, the oldest first: the segment's number
-    /// and their records. None when there are none. Cancel safe.
+    /// Reads segments for whoever knows what lies where.
+    pub fn reader(&self) -> Reader {
+        Reader { folder: self.inner.options.folder.clone() }
+    }
+
+    /// The next ended sessions that are on disk alone, the oldest first, and others of the same
+    /// segment: its number and the sessions. None when there are none. Cancel safe.
     ///
     /// Follow it by [`Journal::drained`] once the store has them.
     ///
     /// # Errors
     /// When the segment cannot be read.
-    pub async fn next_spilled(&self) -> std::io::Result<Option<(u64, Vec<Record>)>> {
+    pub async fn next_spilled(&self) -> std::io::Result<Option<(u64, Finals)>> {
         loop {
             let turned = self.inner.turned.notified();
             let oldest = self.inner.segments().oldest_spilled();
             let Some((number, path, is_current)) = oldest else { return Ok(None) };
             if !is_current {
                 let bytes = std::fs::read(&path)?;
-                let (records, skipped) = replay::finals(&bytes);
-                if skipped > 0 {
+                let finals = replay::finals(&bytes);
+                if finals.skipped > 0 {
+                    let skipped = finals.skipped;
                     tracing::error!(path = %path.display(), skipped, "the journal is damaged");
                 }
-                return Ok(Some((number, records)));
+                return Ok(Some((number, finals)));
             }
             // Only the segment being written is left: from here on the recorder keeps up.
             self.inner.turn.store(true, Ordering::SeqCst);

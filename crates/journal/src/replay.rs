@@ -111,17 +111,49 @@ fn crashed(record: Record, alive: Option<Timestamp>) -> Record {
     }
 }
 
-/// The final records of a segment, in their order, with how many bytes could not be read.
-pub(crate) fn finals(bytes: &[u8]) -> (Vec<Record>, u64) {
+/// Ended sessions of a segment, some of which are on disk alone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Finals {
+    /// Their records, in their order.
+    pub records: Vec<Record>,
+    /// At which byte each begins.
+    pub places: Vec<u32>,
+    /// Bytes that could not be read.
+    pub(crate) skipped: u64,
+}
+
+/// The final records of a segment.
+pub(crate) fn finals(bytes: &[u8]) -> Finals {
+    let mut finals = Finals::default();
     let mut frames = Frames::new(bytes);
-    let records = frames
-        .by_ref()
-        .filter_map(|frame| match frame {
-            Frame::State(state) => state.record().filter(|record| record.end_time.is_some()),
-            _ => None,
-        })
-        .collect();
-    (records, frames.skipped)
+    while let Some(frame) = frames.next() {
+        if let Some(record) = ended(frame) {
+            finals.records.push(record);
+            finals.places.push(place(frames.begun));
+        }
+    }
+    finals.skipped = frames.skipped;
+    finals
+}
+
+/// The final records that begin at these bytes of a segment; what is damaged is left out.
+pub(crate) fn finals_at(bytes: &[u8], places: &[u32]) -> impl Iterator<Item = Record> {
+    let frames = Frames::new(bytes);
+    places.iter().filter_map(move |place| ended(frames.at(*place)?))
+}
+
+/// A byte of a segment as it is remembered. A segment of 4 GiB would need millions of open
+/// sessions; what lies behind that is found by nobody.
+pub(crate) fn place(byte: usize) -> u32 {
+    u32::try_from(byte).unwrap_or(u32::MAX)
+}
+
+/// The record of an ended session.
+fn ended(frame: Frame<'_>) -> Option<Record> {
+    match frame {
+        Frame::State(state) => state.record().filter(|record| record.end_time.is_some()),
+        _ => None,
+    }
 }
 
 /// What a segment holds, for a person.

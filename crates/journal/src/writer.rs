@@ -14,6 +14,7 @@ use crate::disk::Medium;
 use crate::folder::segment_path;
 use crate::frame::{self, Counters, Frame, State, VERSION};
 use crate::journal::{Inner, JournalNotice, WhenFull, Writing};
+use crate::replay;
 use crate::segments::Segment;
 
 /// The pause between two groups. A state that comes into a quiet journal is written at once.
@@ -155,7 +156,7 @@ impl Writer {
         if self.current.as_ref().is_some_and(|current| current.length >= current.close_at) {
             self.turn();
         }
-        let number = self.current.as_ref()?.number;
+        let (number, begin) = self.current.as_ref().map(|now| (now.number, now.length))?;
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut whole = false;
         let finals: Vec<bool> = jottings
@@ -166,9 +167,14 @@ impl Writer {
                 if place.is_settled() || place.finished_in().is_some() {
                     return true;
                 }
+                let at = replay::place(begin as usize + buffer.len());
                 let (record, is_whole) = put_state(&mut buffer, number, jotting);
                 whole |= is_whole;
-                record.end_time.is_some()
+                let is_final = record.end_time.is_some();
+                if is_final {
+                    place.set_final_at(at);
+                }
+                is_final
             })
             .collect();
         if alive {
@@ -251,6 +257,7 @@ impl Writer {
             .filter(|session| session.journal().finished_in().is_none())
             .collect();
         for session in &ended {
+            session.journal().set_final_at(replay::place(buffer.len()));
             frame::put(&mut buffer, &Frame::State(State::of(&session.snapshot())));
         }
         put_alive(&mut buffer, &self.inner);

@@ -234,9 +234,11 @@ async fn while_the_store_is_gone_memory_is_bounded_and_everything_drains_later()
     assert!(table.outbox().len() <= 300, "{} are queued", table.outbox().len());
     assert_eq!(table.outbox().unsaved(), 5001);
     let mut saved: Vec<Record> = settle(&table, &journal);
-    while let Some((segment, records)) = journal.next_spilled().await.unwrap() {
-        journal.drained(segment, records.len());
-        saved.extend(records);
+    while let Some((segment, finals)) = journal.next_spilled().await.unwrap() {
+        let found = journal.reader().read(segment, &finals.places).unwrap();
+        assert_eq!(found.as_ref(), Some(&finals.records), "each is where its place says");
+        journal.drained(segment, finals.records.len());
+        saved.extend(finals.records);
     }
     let ids: HashSet<_> = saved.iter().map(|record| record.session_id).collect();
     assert_eq!(ids.len(), 5000);

@@ -1,7 +1,7 @@
 //! Where a session's state is on its way to the store: in which lanes of the outbox, and in which
 //! segments of the journal.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bits that say in which lanes of the outbox a session waits.
 pub(crate) mod lanes {
@@ -22,6 +22,8 @@ pub struct JournalPlace {
     /// The segment with the final state; 0 for none, [`JournalPlace::SETTLED`] once the store
     /// has it.
     final_in: AtomicU64,
+    /// Where in it that state begins.
+    final_at: AtomicU32,
     /// The segment that holds a whole state of it, and in the lowest bit whether that state
     /// knows the outgoing side.
     whole_in: AtomicU64,
@@ -41,6 +43,18 @@ impl JournalPlace {
     pub fn finished_in(&self) -> Option<u64> {
         let segment = self.final_in.load(Ordering::Acquire);
         (segment != 0 && segment != Self::SETTLED).then_some(segment)
+    }
+
+    /// The segment that has the final state, while the store does not have it, and the byte at which
+    /// it begins there.
+    pub fn final_place(&self) -> Option<(u64, u32)> {
+        self.finished_in().map(|segment| (segment, self.final_at.load(Ordering::Relaxed)))
+    }
+
+    /// Notes where the final state begins in the segment that is about to have it.
+    pub fn set_final_at(&self, at: u32) {
+        // Whoever sees the segment sees this: `finish` comes after it and releases.
+        self.final_at.store(at, Ordering::Relaxed);
     }
 
     /// Notes that a segment has the final state; false if the store was faster.

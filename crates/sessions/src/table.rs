@@ -225,15 +225,15 @@ impl Table {
         }
     }
 
-    /// Tells whether a session of which the store has a state now is on disk alone. Where that
-    /// state is the final one, the answer is yes this once.
-    pub fn saved_spilled(&self, session: &Session, is_final: bool) -> bool {
-        let in_journal = session.journal().finished_in().is_some();
-        let spilled = in_journal && !self.shared.live.contains_key(&session.id());
-        if spilled && is_final {
+    /// Where in the journal a session lies of which the store has a state now, if it is on disk
+    /// alone. Where that state is the final one, this is told once.
+    pub fn saved_spilled(&self, session: &Session, is_final: bool) -> Option<(u64, u32)> {
+        let place = session.journal().final_place();
+        let spilled = place.filter(|_| !self.shared.live.contains_key(&session.id()))?;
+        if is_final {
             session.settle_in_journal();
         }
-        spilled
+        Some(spilled)
     }
 
     /// Forgets an ended session whose final state is in the journal; false if the store has it.

@@ -27,6 +27,7 @@ mod row;
 pub mod sampler;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub mod server;
+mod spilled;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]

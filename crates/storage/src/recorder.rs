@@ -190,6 +190,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
 
     /// Replays and drains this journal, which the table's sessions go through.
     pub fn with_journal(self, journal: Journal) -> Self {
+        self.store.read_spilled(journal.reader());
         Self { journal: Some(journal), ..self }
     }
 
@@ -265,12 +266,15 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         loop {
             match journal.next_spilled().await {
                 Ok(None) => return Some(()),
-                Ok(Some((segment, records))) => {
-                    for batch in records.chunks(MOST_AT_ONCE) {
-                        let save = || self.store.save_spilled(batch);
+                Ok(Some((segment, finals))) => {
+                    let batches = finals.records.chunks(MOST_AT_ONCE);
+                    for (batch, places) in batches.zip(finals.places.chunks(MOST_AT_ONCE)) {
+                        let last = places.last().copied().unwrap_or(0);
+                        let save = || self.store.save_spilled(batch, segment, last);
                         self.persist(stop, batch.len(), save).await?;
                     }
-                    journal.drained(segment, records.len());
+                    self.store.forget_spilled(segment);
+                    journal.drained(segment, finals.records.len());
                 }
                 Err(error) => {
                     tracing::error!(%error, "the journal cannot be read; trying again later");
@@ -358,8 +362,8 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     /// Notes what the store has, and forgets the sessions that are final there.
     fn saved(&self, sessions: &[&Arc<Session>], records: &[Record], on_disk: &mut OnDisk<'_>) {
         for (session, record) in sessions.iter().zip(records) {
-            if self.table.saved_spilled(session, record.end_time.is_some()) {
-                on_disk.saved(record, session.booked());
+            if let Some(place) = self.table.saved_spilled(session, record.end_time.is_some()) {
+                on_disk.saved(record, session.booked(), place);
             }
             session.book(record.bytes_sent, record.bytes_received);
         }

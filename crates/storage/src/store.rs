@@ -2,9 +2,11 @@
 
 mod points;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustsocks_journal::Reader;
 use rustsocks_sessions::{CloseReason, Record, Session, SessionId, Status, Table};
 use thiserror::Error;
 use tokio::sync::{Mutex, MutexGuard};
@@ -15,6 +17,7 @@ use crate::memory::MemoryStore;
 use crate::rollup::{Booked, span_start};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::server::ServerStore;
+use crate::spilled::{Finding, Search, Spilled};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::SqliteStore;
 use crate::verify::{Run, WrongRollups};
@@ -61,6 +64,12 @@ pub enum StoreError {
         /// What it holds.
         value: String,
     },
+    /// What is on disk alone cannot be read.
+    #[error("the journal cannot be read: {0}")]
+    Journal(std::io::Error),
+    /// A page lies so deep that it takes too much memory while records wait on disk.
+    #[error("while records wait on disk alone, no page lies so deep; use a cursor, or a filter")]
+    TooDeep,
     /// It is not known whether the last write was made.
     #[error("it is not known yet whether the last records were saved")]
     Uncertain,
@@ -106,6 +115,10 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 /// Ended sessions beyond those that are known to wait for the store that a page leaves room for.
 const SPARE: usize = 32;
 
+/// Records before a page that are gone through in memory, because it is not known beforehand how
+/// many of them come from the store.
+const DEEPEST: usize = 100_000;
+
 /// Answers that are tried before writes are held up for one: a writer that never rests would
 /// always be a moment ahead.
 const FREE_TRIES: u32 = 5;
@@ -118,6 +131,8 @@ const CERTAIN_WITHIN: Duration = Duration::from_secs(3);
 pub struct Store {
     engine: Engine,
     windows: Windows,
+    /// Reads what is on disk alone.
+    journal: OnceLock<Reader>,
     /// Held while something is written and taken into the windows, so that writes are taken in in
     /// their order.
     writing: Mutex<()>,
@@ -137,7 +152,12 @@ enum Engine {
 
 impl From<Engine> for Store {
     fn from(engine: Engine) -> Self {
-        Self { engine, windows: Windows::default(), writing: Mutex::default() }
+        Self {
+            engine,
+            windows: Windows::default(),
+            journal: OnceLock::new(),
+            writing: Mutex::default(),
+        }
     }
 }
 
@@ -367,22 +387,57 @@ impl Store {
         self.windows.spill(session, remove)
     }
 
-    /// Saves ended sessions that were on disk alone.
+    /// Sets who reads ended sessions that are on disk alone. The first call counts.
+    pub fn read_spilled(&self, journal: Reader) {
+        let _first = self.journal.set(journal);
+    }
+
+    /// Saves ended sessions that were on disk alone: those of a segment that begin at a byte or
+    /// before it, as far as they were not saved before.
     ///
     /// # Errors
     /// As [`Store::save`].
-    pub async fn save_spilled(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub async fn save_spilled(
+        &self,
+        records: &[Record],
+        segment: u64,
+        up_to: u32,
+    ) -> Result<(), StoreError> {
         let _order = self.begin_to_write().await?;
         let booked = self.write(records, records.len()).await?;
-        self.windows.take_in_spilled(&booked);
+        self.windows.take_in_spilled(&booked, segment, up_to);
         Ok(())
     }
 
-    /// The record of a session.
+    /// Forgets where the rest of a segment lies: it could not be read.
+    pub fn forget_spilled(&self, segment: u64) {
+        self.windows.forget_spilled(segment);
+    }
+
+    /// Runs `work`, which reads the journal, where it holds nobody up.
+    async fn read_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(journal) = self.journal.get().cloned() else { return Ok(None) };
+        let work = tokio::task::spawn_blocking(move || work(&journal)).await;
+        let done = work.map_err(std::io::Error::other).flatten();
+        done.map(Some).map_err(StoreError::Journal)
+    }
+
+    /// The record of a session that is in the store, or on disk alone.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
+        // First the disk: what leaves it is in the store by then.
+        let spilled = self.windows.spilled();
+        if !spilled.is_empty() {
+            let found = self.read_disk(move |journal| spilled.find(journal, id)).await?;
+            if let Some(record) = found.flatten() {
+                return Ok(Some(record));
+            }
+        }
         each!(self, store => store.find(id))
     }
 
@@ -403,7 +458,7 @@ impl Store {
     }
 
     /// Part of the history of one moment, at most `size` records: what the store has, and what
-    /// has ended in `table` and is not in the store yet.
+    /// has ended in `table` and is not in the store yet, in memory or on disk alone.
     ///
     /// # Errors
     /// [`StoreError`], also where what was written last is uncertain.
@@ -450,8 +505,11 @@ impl Store {
         for tries in 0.. {
             let _order = self.hold_up_writes(tries).await?;
             // More may have ended when the store has answered; then its slice is too small.
-            let most = table.waiting() + SPARE;
+            let most = table.waiting() + table.outbox().spilled() + SPARE;
             let (slice, before) = Slice::of(paging, size, most);
+            if before > DEEPEST && table.outbox().spilled() > 0 {
+                return Err(StoreError::TooDeep);
+            }
             let part = each!(self, store => store.history(filter, sort, slice, total))?;
             let look = || {
                 let ended = table.unsaved();
@@ -460,26 +518,50 @@ impl Store {
                 (ended.len(), records.filter(suits).collect::<Vec<Record>>())
             };
             let seen = self.windows.at(part.own, look);
-            let Some((_, unsaved)) =
-                seen.filter(|(waiting, _)| slice.skip == 0 || *waiting <= most)
-            else {
+            let fits = |waiting: usize| slice.skip == 0 || waiting <= most;
+            let seen = seen.filter(|((ended, _), spilled)| fits(ended + spilled.len()));
+            let finding = match &seen {
+                Some((_, spilled)) => {
+                    let most = before.saturating_add(size).saturating_add(1);
+                    let (filter, behind) = (filter.clone(), slice.behind);
+                    self.search(spilled, Search { filter, sort, behind, most, total }).await?
+                }
+                None => None,
+            };
+            let (Some(((_, unsaved), _)), Some(on_disk)) = (seen, finding) else {
                 if began.elapsed() > CERTAIN_WITHIN {
                     break;
                 }
                 self.windows.wait().await;
                 continue;
             };
-            let total = part.total + unsaved.len() as u64;
+            let total = part.total + unsaved.len() as u64 + on_disk.total;
             let mut records = part.records;
             records.extend(unsaved.into_iter().filter(|record| match paging {
                 Paging::Behind(cursor) => cursor.is_before(record),
                 Paging::Page(_) => true,
             }));
+            records.extend(on_disk.records);
             records.sort_by(|left, right| sort.compare(left, right));
             records.drain(..before.min(records.len()));
             return Ok(Page::new(records, size, total, sort));
         }
         Err(StoreError::Uncertain)
+    }
+
+    /// What a search finds of the sessions that are on disk alone; none where some of them are not
+    /// any more.
+    async fn search(
+        &self,
+        spilled: &Spilled,
+        wanted: Search,
+    ) -> Result<Option<Finding>, StoreError> {
+        if spilled.is_empty() {
+            return Ok(Some(Finding::default()));
+        }
+        let spilled = spilled.clone();
+        let found = self.read_disk(move |journal| spilled.search(journal, &wanted)).await?;
+        Ok(found.flatten())
     }
 
     /// Ends the rows that this node's last run left open: `failed`, `server_crash`, at the time

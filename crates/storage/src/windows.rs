@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::rollup::{
     Booked, ByKind, Changes, DAY, HOUR, Kind, MINUTE, Sums, by_kind, names, signed, span_start,
 };
+use crate::spilled::Spilled;
 use crate::verify::Run;
 
 /// Names per kind that a window holds, a quarter more for a while. Beyond that, users with the
@@ -151,18 +152,25 @@ struct State {
     windows: Vec<Window>,
     /// What ended sessions that are on disk alone will add.
     spilled: Changes,
+    /// Where these lie.
+    places: Spilled,
 }
 
 /// What ended sessions that are on disk alone will add to the store, while a write is taken in.
 #[derive(Debug)]
 pub struct OnDisk<'a> {
     spilled: &'a mut Changes,
+    places: &'a mut Spilled,
 }
 
 impl OnDisk<'_> {
-    /// The write brought a state of a session that has left memory since the write began. Before
-    /// it, the store had it with `booked` bytes to and from the destination, or not at all.
-    pub fn saved(&mut self, record: &Record, booked: Option<(u64, u64)>) {
+    /// The write brought a state of a session that has left memory since the write began, and lies
+    /// in the journal at `place`. Before it, the store had it with `booked` bytes to and from the
+    /// destination, or not at all.
+    pub fn saved(&mut self, record: &Record, booked: Option<(u64, u64)>, place: (u64, u32)) {
+        if record.end_time.is_some() {
+            self.places.remove(place);
+        }
         // A destination that was left out is not taken off either.
         self.spilled.add(record, &without(record, booked), -1, 0);
     }
@@ -244,10 +252,11 @@ impl Windows {
 
     /// Takes a write in; `meanwhile` runs at the same moment, as far as answers are concerned.
     pub(crate) fn take_in(&self, booked: &Booked, meanwhile: impl FnOnce(&mut OnDisk<'_>)) {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         state.take_in(booked);
-        meanwhile(&mut OnDisk { spilled: &mut state.spilled });
-        drop(state);
+        meanwhile(&mut OnDisk { spilled: &mut state.spilled, places: &mut state.places });
+        drop(guard);
         self.taken_in.notify_waiters();
     }
 
@@ -258,15 +267,20 @@ impl Windows {
         let here = remove();
         if here {
             state.spilled.add(&record, &unsaved(session, &record), 1, MOST_SPILLED);
+            if let Some(place) = session.journal().final_place() {
+                state.places.add(place, &record);
+            }
         }
         here
     }
 
-    /// Takes a write in that brought ended sessions from the disk into the store.
-    pub(crate) fn take_in_spilled(&self, booked: &Booked) {
+    /// Takes a write in that brought ended sessions from the disk into the store: those of a
+    /// segment that begin at a byte or before it.
+    pub(crate) fn take_in_spilled(&self, booked: &Booked, segment: u64, up_to: u32) {
         let mut state = self.lock();
         state.take_in(booked);
         state.spilled.take_off(&booked.changes);
+        state.places.remove_up_to(segment, up_to);
         drop(state);
         self.taken_in.notify_waiters();
     }
@@ -360,11 +374,21 @@ impl Windows {
         Some(tell(&state.complete(window, query, found.edge, found.elsewhere, table)))
     }
 
-    /// What `look` sees at the moment at which this node had written so often; none where that
-    /// is not the moment that is known here.
-    pub(crate) fn at<T>(&self, own: i64, look: impl FnOnce() -> T) -> Option<T> {
+    /// What `look` sees at the moment at which this node had written so often, and which sessions
+    /// are on disk alone; none where that is not the moment that is known here.
+    pub(crate) fn at<T>(&self, own: i64, look: impl FnOnce() -> T) -> Option<(T, Spilled)> {
         let state = self.lock();
-        (state.own == Some(own)).then(look)
+        (state.own == Some(own)).then(|| (look(), state.places.clone()))
+    }
+
+    /// Forgets where ended sessions lie in a segment.
+    pub(crate) fn forget_spilled(&self, segment: u64) {
+        self.lock().places.remove_up_to(segment, u32::MAX);
+    }
+
+    /// Which sessions are on disk alone.
+    pub(crate) fn spilled(&self) -> Spilled {
+        self.lock().places.clone()
     }
 
     /// What this process has counted since its start, without what the store lacks of it at the

@@ -11,11 +11,11 @@ use std::time::Duration;
 use rustsocks_journal::{Journal, JournalOptions};
 use rustsocks_proto::{Command, Target};
 use rustsocks_sessions::{
-    AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, Table,
+    AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, SessionId, Table,
 };
 use rustsocks_storage::{
-    Durability, Figures, Recorder, RecorderOptions, SqliteOptions, SqliteStore, Statistics, Store,
-    WindowQuery,
+    Direction, Durability, Figures, Filter, Paging, Recorder, RecorderOptions, Sort, SortKey,
+    SqliteOptions, SqliteStore, Statistics, Store, WindowQuery,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
@@ -137,6 +137,106 @@ async fn a_session_that_leaves_memory_while_it_is_being_saved_is_counted_once() 
     assert_eq!((after.total.sessions, after.total.sent, after.active), (13, 830, 0));
     assert_eq!(after.users[0].1, after.total);
     assert_eq!(after.dests[0].1, after.total);
+    ledger.stop().await;
+}
+
+/// Every session that a walk meets, in its order.
+async fn walk(ledger: &Ledger, filter: &Filter) -> Vec<SessionId> {
+    let (mut ids, mut behind) = (Vec::new(), None);
+    loop {
+        let page = ledger.store.walk(filter, behind, 17, &ledger.table).await.unwrap();
+        assert!(page.records.len() <= 17);
+        ids.extend(page.records.iter().map(|record| record.session_id));
+        behind = page.next;
+        if behind.is_none() {
+            return ids;
+        }
+    }
+}
+
+/// Every session of all pages, with the total that each page says.
+async fn pages(ledger: &Ledger, filter: &Filter, sort: Sort) -> (Vec<SessionId>, Vec<u64>) {
+    let (mut ids, mut totals) = (Vec::new(), Vec::new());
+    for number in 0.. {
+        let paging = Paging::Page(number);
+        let page = ledger.store.whole_history(filter, sort, paging, 17, &ledger.table).await;
+        let page = page.unwrap();
+        ids.extend(page.records.iter().map(|record| record.session_id));
+        totals.push(page.total);
+        if page.records.len() < 17 {
+            break;
+        }
+    }
+    (ids, totals)
+}
+
+/// Lists, walks and single records hold exactly these sessions, of which the n-th sent n bytes.
+async fn holds(ledger: &Ledger, sent: &[SessionId]) {
+    let count = sent.len();
+    let sorted = |mut ids: Vec<SessionId>| {
+        ids.sort_unstable();
+        ids
+    };
+    let all = Filter::default();
+    let met = walk(ledger, &all).await;
+    assert_eq!(sorted(met.clone()), sent, "each once");
+    let (listed, totals) = pages(ledger, &all, Sort::default()).await;
+    assert_eq!(listed, met, "the same order");
+    assert!(totals.iter().all(|total| *total == count as u64), "{totals:?}");
+    for direction in [Direction::Ascending, Direction::Descending] {
+        let sort = Sort { key: SortKey::BytesSent, direction };
+        let (mut listed, _) = pages(ledger, &all, sort).await;
+        if direction == Direction::Descending {
+            listed.reverse();
+        }
+        assert_eq!(listed, sent, "by bytes, {direction:?}");
+    }
+    let half = Filter { min_bytes: Some(count as u64 / 2), ..Filter::default() };
+    assert_eq!(sorted(walk(ledger, &half).await), sent[count / 2..]);
+    let (_, totals) = pages(ledger, &half, Sort::default()).await;
+    assert!(totals.iter().all(|total| *total == (count - count / 2) as u64), "{totals:?}");
+    for (nth, id) in sent.iter().enumerate() {
+        let found = match ledger.table.get(*id) {
+            Some(session) => Some(session.snapshot()),
+            None => ledger.store.find(*id).await.unwrap(),
+        };
+        assert_eq!(found.map(|record| record.bytes_sent), Some(nth as u64));
+    }
+}
+
+#[tokio::test]
+async fn lists_hold_what_is_on_disk_alone_exactly_once_while_it_waits_and_while_it_drains() {
+    let ledger = Ledger::start().await;
+    let (outbox, file) = (ledger.table.outbox(), ledger.folder.path().join("sessions.db"));
+    let mut sent = Vec::new();
+    let mut some = |count: usize| {
+        for _ in 0..count {
+            let session = ledger.open();
+            session.count_sent(sent.len() as u64);
+            sent.push(session.id());
+            session.finish(CloseReason::ClientClosed, None);
+        }
+        sent.clone()
+    };
+    some(2);
+    until("the first in the store", || outbox.unsaved() == 0).await;
+    let holder = hold(&file).await;
+    some(20);
+    outbox.journaled().await;
+    for _ in 0..10 {
+        some(20);
+        outbox.journaled().await;
+    }
+    let all = some(1);
+    outbox.journaled().await;
+    let (spilled, waiting) = (outbox.spilled(), ledger.table.waiting());
+    assert!(spilled > 100 && waiting > 3, "{spilled} on disk alone, {waiting} in memory");
+    holds(&ledger, &all).await;
+    holder.close().await.unwrap();
+    while outbox.unsaved() > 0 {
+        holds(&ledger, &all).await;
+    }
+    holds(&ledger, &all).await;
     ledger.stop().await;
 }
 

@@ -320,3 +320,63 @@ fn an_outage_holds_nobody_up_and_memory_stays_bounded() {
     let wanted = format!("{all}|{all}|{}|{}\n", 5 * all, 3 * all);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), wanted);
 }
+
+/// Asks for so many destinations that nobody else asks for, on four threads; tells them, sorted.
+fn refused(proxy: &Proxy, port: u16, first: u32, count: u32) -> Vec<String> {
+    let ask = |nth: u32| {
+        let [_, a, b, c] = nth.to_be_bytes();
+        let address = std::net::SocketAddr::from(([127, a, b, c], port));
+        Client::socks5(proxy.socks(), Command::Connect, &at(address)).refused();
+        address.ip().to_string()
+    };
+    let end = first + count;
+    let mut asked: Vec<String> = std::thread::scope(|scope| {
+        let part = |nth: u32| (first + nth..end).step_by(4).map(ask).collect::<Vec<_>>();
+        let asking: Vec<_> = (0..4).map(|nth| scope.spawn(move || part(nth))).collect();
+        asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    asked.sort_unstable();
+    eventually("the end of every session", || {
+        (proxy.get("/health").json()["active_sessions"] == 0).then_some(())
+    });
+    asked
+}
+
+#[test]
+fn what_a_long_outage_has_left_on_disk_alone_is_in_lists_and_exports() {
+    let (closed, nowhere) = listener();
+    drop(closed);
+    let proxy = proxy("");
+    let holder = hold(&proxy.folder().join("data/sessions.db"));
+    // As many as memory keeps, and some more.
+    refused(&proxy, nowhere.port(), 256, 51_000);
+    let newest = proxy.get("/api/sessions/history?page_size=1&sort_by=start_time").json();
+    let newest = newest["data"][0]["start_time"].as_str().unwrap().replace('+', "%2B");
+    let asked = refused(&proxy, nowhere.port(), 100_000, 3000);
+    let spilled = proxy.get("/health").json()["journal"]["spilled"].as_u64().unwrap();
+    assert!(spilled >= 3000, "{spilled} are on disk alone");
+    let export = format!("/api/sessions/export?format=ndjson&start_after={newest}");
+    let during = proxy.get(&export);
+    let destination = |line: &str| -> String {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["dest_ip"].as_str().unwrap().to_owned()
+    };
+    let mut exported: Vec<String> = during.body.lines().map(destination).collect();
+    exported.sort_unstable();
+    // The newest of the first ones is there too: the time is one that it may have.
+    exported.retain(|destination| destination.starts_with("127.1."));
+    assert!(exported == asked, "{} of {}", exported.len(), asked.len());
+    let last = proxy.get("/api/sessions/history?page_size=1").json();
+    assert_eq!(last["total"], 54_000);
+    let last = &last["data"][0];
+    let one = proxy.get(&format!("/api/sessions/{}", last["session_id"].as_str().unwrap())).json();
+    assert_eq!(&one, last);
+    let found = format!("/api/sessions/history?dest_ip={}", asked[0]);
+    assert_eq!(proxy.get(&found).json()["total"], 1);
+    drop(holder);
+    eventually("everything saved", || {
+        (proxy.metric("rustsocks_outbox_unsaved") == 0).then_some(())
+    });
+    assert!(proxy.get(&export).body == during.body, "the store says the same, in the same order");
+    assert_eq!(proxy.get(&found).json()["total"], 1);
+}
