@@ -191,7 +191,7 @@ impl Batch {
                 Ok(done) => {
                     let count = self.call.headers[..done]
                         .iter()
-                        .map(|header| header.msg_hdr.msg_iovlen as usize)
+                        .map(|header| header.msg_hdr.msg_iovlen)
                         .sum();
                     let (taken, left) = rest.split_at(count);
                     taken.iter().for_each(&mut sent);
