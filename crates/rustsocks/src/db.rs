@@ -11,7 +11,7 @@ use rustsocks_sessions::{Clock, SessionId};
 use rustsocks_storage::sqlite::schema::Schema;
 use rustsocks_storage::sqlite::upkeep;
 use rustsocks_storage::verify::{self, Run};
-use rustsocks_storage::{Store, StoreError};
+use rustsocks_storage::{Store, StoreError, Sums};
 use tokio::time::Instant;
 
 use crate::cli::{complain, load, say};
@@ -171,9 +171,11 @@ enum Comparison {
     /// It was made, of one moment.
     Made {
         /// Where the process was asked.
-        process: Process,
-        counters: Counters,
-        rows: Run,
+        process: String,
+        counted: Sums,
+        rows: Sums,
+        /// Records that the process has lost.
+        lost: u64,
     },
 }
 
@@ -228,7 +230,9 @@ async fn compare(
         let found = rows.of_run(&counters.node_id, first).await?;
         // The same number of writes: the same moment.
         if found.writes == counters.writes {
-            return Ok(Comparison::Made { process, counters, rows: found });
+            let (process, counted) = (process.to_string(), counters.sums());
+            let (rows, lost) = (found.sums, counters.lost);
+            return Ok(Comparison::Made { process, counted, rows, lost });
         }
         if began.elapsed() > SAME_MOMENT_WITHIN {
             return not("writes too often to be compared");
@@ -298,14 +302,13 @@ fn shown_sums(sums: &verify::Sums, comparison: &Comparison) -> (String, ExitCode
 
 /// Says what the comparison gives; tells whether nothing is wrong, as far as it was made.
 fn put_comparison(text: &mut String, comparison: &Comparison) -> bool {
-    let (process, counters, rows) = match comparison {
+    let (process, counted, rows, lost) = match comparison {
         Comparison::None(why) => {
             let _in_memory = writeln!(text, "not compared with a running process: {why}");
             return true;
         }
-        Comparison::Made { process, counters, rows } => (process, counters, rows.sums),
+        Comparison::Made { process, counted, rows, lost } => (process, counted, rows, *lost),
     };
-    let counted = counters.sums();
     let _in_memory = match counted == rows {
         true => writeln!(text, "{process} has counted what the rows give since its start: {rows}"),
         false => writeln!(
@@ -313,10 +316,10 @@ fn put_comparison(text: &mut String, comparison: &Comparison) -> bool {
             "{process} has counted since its start: {counted}; the rows since then give: {rows}"
         ),
     };
-    if counters.lost > 0 {
-        let _in_memory = writeln!(text, "{process} has lost records: {}", counters.lost);
+    if lost > 0 {
+        let _in_memory = writeln!(text, "{process} has lost records: {lost}");
     }
-    counted == rows && counters.lost == 0
+    counted == rows && lost == 0
 }
 
 async fn migrate(file: &FileConfig, dry_run: bool) -> Outcome {

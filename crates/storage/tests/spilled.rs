@@ -20,6 +20,7 @@ use rustsocks_storage::{
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// A ledger that keeps three ended sessions in memory.
@@ -29,7 +30,7 @@ struct Ledger {
     store: Arc<Store>,
     figures: Arc<Figures>,
     stop: CancellationToken,
-    recording: tokio::task::JoinHandle<()>,
+    recording: JoinSet<()>,
 }
 
 impl Ledger {
@@ -59,7 +60,8 @@ impl Ledger {
         let figures = recorder.figures();
         let stop = CancellationToken::new();
         let until = stop.clone();
-        let recording = tokio::spawn(async move {
+        let mut recording = JoinSet::new();
+        recording.spawn(async move {
             recorder.run(until).await;
         });
         Self { folder, table, store, figures, stop, recording }
@@ -83,9 +85,9 @@ impl Ledger {
         self.store.statistics(query, &self.table).await.unwrap()
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         self.stop.cancel();
-        self.recording.await.unwrap();
+        self.recording.join_next().await.unwrap().unwrap();
     }
 }
 
