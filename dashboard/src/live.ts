@@ -234,6 +234,7 @@ export class LiveStore {
 
   /** Drops ended sessions that were in view long enough. */
   sweep(now = performance.now()): void {
+    this.words.refresh(REFRESHED);
     let gone = 0;
     for (const row of this.#leaving) {
       if (now - row.endedAt < LINGER_MS) break;

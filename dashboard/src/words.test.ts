@@ -20,7 +20,10 @@ function both(from: LiveStore, text: string): [string[], string[]] {
   const found = from.words.find(words);
   const users = (passes: (row: LiveStore["rows"][number]) => boolean): string[] =>
     from.rows.filter(passes).map((row) => row.session.user);
-  return [users((row) => found(row.place)), users((row) => words.every((word) => row.text.includes(word)))];
+  return [
+    users((row) => found.has(row.place)),
+    users((row) => words.every((word) => row.text.includes(word))),
+  ];
 }
 
 describe("looking for words", () => {
@@ -37,6 +40,12 @@ describe("looking for words", () => {
     },
   );
 
+  test("tells when all rows are found", () => {
+    const { words } = store(300);
+    expect(words.find(["user-"]).all).toBe(true);
+    expect(words.find(["user-", "id-1"]).all).toBe(false);
+  });
+
   test("a word is not found across two rows", () => {
     const from = store(2);
     const [first, second] = from.rows.map((row) => row.text);
@@ -45,7 +54,7 @@ describe("looking for words", () => {
 
   test("knows of rows that came, went and changed since it looked last", () => {
     const from = store(300);
-    from.words.prepare();
+    from.words.refresh();
     from.put("opened", example({ session_id: "new", user: "newcomer" }));
     from.put("ended", example({ session_id: "id-7", user: "user-7", status: "closed", updated_at: at(9) }));
     from.put(
@@ -64,6 +73,6 @@ describe("looking for words", () => {
   });
 
   test("an index of no rows finds nothing", () => {
-    expect(new WordIndex([]).find(["x"])(0)).toBe(false);
+    expect(new WordIndex([]).find(["x"]).has(0)).toBe(false);
   });
 });

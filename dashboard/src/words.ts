@@ -11,6 +11,14 @@ interface Block {
   ends: Uint32Array;
 }
 
+/** The rows that were found. */
+export interface Found {
+  /** Whether the row at this place is among them. */
+  has: (place: number) => boolean;
+  /** Whether all rows are. */
+  all: boolean;
+}
+
 /** What is looked for: words without white space, in lower case. */
 export function wordsOf(text: string): string[] {
   return text
@@ -25,24 +33,15 @@ export class WordIndex {
   #blocks: (Block | undefined)[] = [];
   /** Blocks whose rows are others now. */
   readonly #stale = new Set<number>();
-  #used = false;
 
   constructor(rows: readonly Row[]) {
     this.#rows = rows;
-  }
-
-  /** Something will be looked for soon. */
-  prepare(): void {
-    if (!this.#used) {
-      this.#used = true;
-      for (let at = 0; at * TOGETHER < this.#rows.length; at += 1) this.#stale.add(at);
-    }
-    this.refresh();
+    for (let place = 0; place < rows.length; place += TOGETHER) this.touch(place);
   }
 
   /** Another row stands at this place, or its text changed. */
   touch(place: number): void {
-    if (this.#used) this.#stale.add(Math.floor(place / TOGETHER));
+    this.#stale.add(Math.floor(place / TOGETHER));
   }
 
   /** Reads changed texts, so many blocks at most. */
@@ -68,32 +67,38 @@ export class WordIndex {
     return { text: rows.map((row) => row.text).join("\n"), ends };
   }
 
-  /** Tells for a place whether the row there has all the words. */
-  find(words: readonly string[]): (place: number) => boolean {
-    this.prepare();
-    const found = new Uint8Array(this.#blocks.length * TOGETHER);
-    words.forEach((word, turn) => {
-      this.#blocks.forEach((block, at) => {
-        if (block !== undefined) mark(block, word, found.subarray(at * TOGETHER), turn);
-      });
-    });
-    return (place) => found[place] === words.length;
+  /** Looks for the words: a row is found that has all of them. */
+  find(words: readonly string[]): Found {
+    this.refresh();
+    const marks = new Uint8Array(this.#blocks.length * TOGETHER);
+    let count = this.#rows.length;
+    for (const [turn, word] of words.entries()) {
+      count = 0;
+      for (const [at, block] of this.#blocks.entries()) {
+        if (block !== undefined) count += mark(block, word, marks.subarray(at * TOGETHER), turn);
+      }
+    }
+    return { has: (place) => marks[place] === words.length, all: count === this.#rows.length };
   }
 
   /** Forgets everything. */
   clear(): void {
     this.#blocks = [];
     this.#stale.clear();
-    this.#used = false;
   }
 }
 
-/** Notes which rows have the word and those before it, of which there were `turn`. */
-function mark({ text, ends }: Block, word: string, found: Uint8Array, turn: number): void {
+/** Notes which rows have the word and those before it, of which there were `turn`; gives their number. */
+function mark({ text, ends }: Block, word: string, marks: Uint8Array, turn: number): number {
   let row = 0;
+  let count = 0;
   for (let at = text.indexOf(word); at >= 0; ) {
     while ((ends[row] ?? text.length) <= at) row += 1;
-    if (found[row] === turn) found[row] = turn + 1;
+    if (marks[row] === turn) {
+      marks[row] = turn + 1;
+      count += 1;
+    }
     at = text.indexOf(word, ends[row]);
   }
+  return count;
 }

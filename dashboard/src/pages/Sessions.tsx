@@ -368,7 +368,6 @@ function Toolbar(props: PageProps & { grouping: Grouping | null }) {
           value={filter.text}
           maxLength={255}
           spellcheck={false}
-          onFocus={() => live.words.prepare()}
           onInput={(event) => setParams({ q: event.currentTarget.value })}
           onKeyDown={(event) => {
             if (event.key === "Escape") event.currentTarget.blur();

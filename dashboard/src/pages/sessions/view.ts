@@ -55,12 +55,17 @@ export class RowView {
   choose(filter: Filter, now: number): Row[] {
     const words = wordsOf(filter.text);
     if (this.#words === null || words.length === 0) return this.#pass(tests(filter, now));
-    const found = this.#words.find(words);
-    return this.#pass([(row) => found(row.place), ...tests({ ...filter, text: "" }, now)]);
+    const { has, all } = this.#words.find(words);
+    const others = tests({ ...filter, text: "" }, now);
+    return this.#pass(all ? others : [(row) => has(row.place), ...others]);
   }
 
   #pass(all: readonly Test[]): Row[] {
-    return all.length === 0 ? this.#ordered : this.#ordered.filter((row) => passes(row, all));
+    const [first, ...others] = all;
+    if (first === undefined) return this.#ordered;
+    const chosen: Row[] = [];
+    for (const row of this.#ordered) if (first(row) && passes(row, others)) chosen.push(row);
+    return chosen;
   }
 }
 
