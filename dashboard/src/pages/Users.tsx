@@ -3,8 +3,8 @@ import { stats, type Usage, usage } from "../api/server";
 import { bytes, count, share } from "../format";
 import { Chart } from "../parts/Chart";
 import { useLoad } from "../parts/load";
-import { Ranking } from "../parts/Ranking";
-import { Empty, Show } from "../parts/State";
+import { RankingPanel } from "../parts/Ranking";
+import { Show } from "../parts/State";
 import { Name } from "../parts/Text";
 import { Panel } from "../parts/Tile";
 import { WindowChoice, windowHours } from "../parts/window";
@@ -24,33 +24,24 @@ export function Users() {
         <WindowChoice />
       </div>
       <UsageOverTime user={user} hours={hours} />
-      <Panel title="Ranking">
-        <Show of={ranked} rows={8}>
-          {(data) =>
-            data.top_users.length === 0 ? (
-              <Empty title="No sessions in this window">
-                Choose a longer one, or send traffic through the proxy.
-              </Empty>
-            ) : (
-              <Ranking
-                label="Users by bytes"
-                heads={["User", "Bytes", "Share", "Sessions"]}
-                rows={data.top_users.map((row) => ({
-                  name: row.user,
-                  weight: row.bytes,
-                  figures: [
-                    bytes(row.bytes),
-                    share(row.bytes, data.total_bytes_sent + data.total_bytes_received),
-                    count(row.sessions),
-                  ],
-                  link: hashOf("users", { ...Object.fromEntries(params), user: row.user }),
-                  empty: "(unknown)",
-                }))}
-              />
-            )
-          }
-        </Show>
-      </Panel>
+      <RankingPanel
+        of={ranked}
+        label="Users by bytes"
+        heads={["User", "Bytes", "Share", "Sessions"]}
+        rows={(data) =>
+          data.top_users.map((row) => ({
+            name: row.user,
+            weight: row.bytes,
+            figures: [
+              bytes(row.bytes),
+              share(row.bytes, data.total_bytes_sent + data.total_bytes_received),
+              count(row.sessions),
+            ],
+            link: hashOf("users", { ...Object.fromEntries(params), user: row.user }),
+            empty: "(unknown)",
+          }))
+        }
+      />
     </div>
   );
 }

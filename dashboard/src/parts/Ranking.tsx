@@ -1,6 +1,9 @@
 // A ranking: names, a bar for the share of the largest, figures, and the way to the sessions behind it.
 import type { ComponentChildren } from "preact";
+import type { Loaded } from "./load";
+import { Empty, Show } from "./State";
 import { Name } from "./Text";
+import { Panel } from "./Tile";
 
 export interface Ranked {
   name: string;
@@ -52,5 +55,34 @@ export function Ranking({
         ))}
       </tbody>
     </table>
+  );
+}
+
+/** A ranking of sessions in a window of time, as a panel. */
+export function RankingPanel<T>({
+  of,
+  label,
+  heads,
+  rows,
+}: {
+  of: Loaded<T>;
+  label: string;
+  heads: readonly string[];
+  rows: (data: T) => readonly Ranked[];
+}) {
+  const shown = (found: readonly Ranked[]): ComponentChildren =>
+    found.length === 0 ? (
+      <Empty title="No sessions in this window">
+        Choose a longer one, or send traffic through the proxy.
+      </Empty>
+    ) : (
+      <Ranking label={label} heads={heads} rows={found} />
+    );
+  return (
+    <Panel title="Ranking">
+      <Show of={of} rows={8}>
+        {(data) => shown(rows(data))}
+      </Show>
+    </Panel>
   );
 }
