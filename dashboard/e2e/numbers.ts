@@ -6,19 +6,25 @@ import { readFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { resolve } from "node:path";
 
-import type { Browser, CDPSession, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, test } from "vitest";
 
+import { Alone, type AlonePage } from "./harness/alone";
 import { launch } from "./harness/browser";
 import { CONFIG, RULES, Traffic, writePast } from "./harness/demo";
 import { Server } from "./harness/proxy";
 import { Names, Target } from "./harness/target";
-import { PATIENCE, until } from "./harness/until";
+import { until } from "./harness/until";
 
 const ROWS = Number(process.env.ROWS ?? 100_000);
 const EVENTS = Number(process.env.EVENTS ?? 2_000);
 
 let browser: Browser;
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resume) => setTimeout(resume, ms));
+}
+
 const figures: string[] = [];
 
 function tell(name: string, value: string): void {
@@ -36,36 +42,35 @@ afterAll(async () => {
   process.stdout.write(`| | measured |\n|---|---|\n${figures.join("\n")}\n`);
 });
 
-/** Sums how much the page moves by itself, from its first moment on. */
-async function watchShifts(page: Page): Promise<void> {
-  await page.addInitScript(() => {
-    const seen = { shift: 0, slowest: 0 };
-    Object.assign(globalThis, { seen });
-    new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) {
-        if (!Reflect.get(entry, "hadRecentInput")) seen.shift += Number(Reflect.get(entry, "value"));
-      }
-    }).observe({ type: "layout-shift", buffered: true });
-    new PerformanceObserver((list) => {
-      for (const { name, duration } of list.getEntries()) {
-        if (name === "input" || name.startsWith("key")) seen.slowest = Math.max(seen.slowest, duration);
-      }
-    }).observe(Object.assign({ type: "event", buffered: true }, { durationThreshold: 16 }));
-  });
+/** Sums how much the page moves by itself, from its first moment on; notes how long a key takes to show. */
+function watch(): void {
+  const seen = { shift: 0, slowest: 0 };
+  Object.assign(globalThis, { seen });
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      if (!Reflect.get(entry, "hadRecentInput")) seen.shift += Number(Reflect.get(entry, "value"));
+    }
+  }).observe({ type: "layout-shift", buffered: true });
+  new PerformanceObserver((list) => {
+    for (const { name, duration } of list.getEntries()) {
+      if (name === "input" || name.startsWith("key")) seen.slowest = Math.max(seen.slowest, duration);
+    }
+  }).observe(Object.assign({ type: "event", buffered: true }, { durationThreshold: 16 }));
 }
 
-function seen(page: Page): Promise<{ shift: number; slowest: number }> {
-  return page.evaluate(() => Reflect.get(globalThis, "seen"));
+/** What `watch` has seen. */
+function seen(): { shift: number; slowest: number } {
+  return Reflect.get(globalThis, "seen");
 }
 
 /** Used memory of the page: its heap after a collection, and its process's own pages, in MB. */
-async function memory(page: Page): Promise<{ heap: number; process: number }> {
-  const cdp: CDPSession = await page.context().newCDPSession(page);
-  await cdp.send("Performance.enable");
-  await cdp.send("HeapProfiler.collectGarbage");
-  const { metrics } = await cdp.send("Performance.getMetrics");
+async function memory(browser: Alone, page: AlonePage): Promise<{ heap: number; process: number }> {
+  await page.send("Performance.enable");
+  await page.send("HeapProfiler.collectGarbage");
+  const { metrics }: { metrics: { name: string; value: number }[] } =
+    await page.send("Performance.getMetrics");
   const heap = metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? 0;
-  const { processInfo } = await (await browser.newBrowserCDPSession()).send("SystemInfo.getProcessInfo");
+  const { processInfo } = await browser.send("SystemInfo.getProcessInfo");
   let most = 0;
   for (const { type, id } of processInfo) {
     if (type !== "renderer") continue;
@@ -76,26 +81,28 @@ async function memory(page: Page): Promise<{ heap: number; process: number }> {
 }
 
 /** Scrolls through the list for so long; gives frames per second and the longest pause between two. */
-function scroll(page: Page, ms: number): Promise<{ fps: number; longest: number }> {
-  return page.evaluate(
-    (wanted) =>
-      new Promise((done) => {
-        const list = document.querySelector(".table");
-        const start = performance.now();
-        let [frames, longest, last] = [0, 0, start];
-        const step = (): void => {
-          const now = performance.now();
-          longest = Math.max(longest, now - last);
-          last = now;
-          frames += 1;
-          if (list !== null) list.scrollTop += 90;
-          if (now - start < wanted) requestAnimationFrame(step);
-          else done({ fps: (frames * 1000) / (now - start), longest });
-        };
-        requestAnimationFrame(step);
-      }),
-    ms,
-  );
+function scroll(ms: number): Promise<{ fps: number; longest: number }> {
+  return new Promise((done) => {
+    const list = document.querySelector(".table");
+    const start = performance.now();
+    let [frames, longest, last] = [0, 0, start];
+    const step = (): void => {
+      const now = performance.now();
+      longest = Math.max(longest, now - last);
+      last = now;
+      frames += 1;
+      if (list !== null) list.scrollTop += 90;
+      if (now - start < ms) requestAnimationFrame(step);
+      else done({ fps: (frames * 1000) / (now - start), longest });
+    };
+    requestAnimationFrame(step);
+  });
+}
+
+/** In place of everything, a list as long with nothing in it: what the machine can do at most. */
+function leaveNothing(): void {
+  document.body.innerHTML =
+    '<div class="table" style="height: 700px"><div style="height: 3000000px"></div></div>';
 }
 
 test("a long live list", { timeout: 300_000 }, async () => {
@@ -103,40 +110,48 @@ test("a long live list", { timeout: 300_000 }, async () => {
     env: { ...process.env, ROWS: String(ROWS), EVENTS: String(EVENTS) },
     stdio: ["ignore", "pipe", "inherit"],
   });
+  const alone = await Alone.start();
   try {
     const [port] = await once(flood.stdout ?? flood, "data");
-    const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-    await watchShifts(page);
+    const page = await alone.open(watch);
     const began = Date.now();
-    await page.goto(`http://127.0.0.1:${String(port).trim()}/#/sessions`, { timeout: PATIENCE });
-    const summary = page.locator(".summary");
-    const whole = ROWS.toLocaleString("en-US");
-    await until("all rows", async () => (await summary.innerText()).includes(`of ${whole} `));
-    tell(`${whole} rows read and shown`, `${((Date.now() - began) / 1000).toFixed(1)} s`);
-
-    const resting = await scroll(page, 5_000);
+    await page.send("Page.navigate", { url: `http://127.0.0.1:${String(port).trim()}/#/sessions` });
+    const whole = `of ${ROWS.toLocaleString("en-US")} `;
+    const summary = (): Promise<string> =>
+      page.run(() => document.querySelector<HTMLElement>(".summary")?.innerText ?? "");
+    await until("all rows", async () => (await summary()).includes(whole));
     tell(
-      "scrolling",
-      `${resting.fps.toFixed(0)} frames/s, the longest pause ${resting.longest.toFixed(0)} ms`,
+      `${ROWS.toLocaleString("en-US")} rows read and shown`,
+      `${((Date.now() - began) / 1000).toFixed(1)} s`,
     );
 
-    await page.getByRole("searchbox").click();
-    const rounds: number[] = [];
-    for (const word of ["user-12", "host-4 443", "10.1.", "no such thing"]) {
-      await page.keyboard.type(word, { delay: 120 });
-      await page.keyboard.press("Control+A");
-      await page.keyboard.press("Delete");
-      rounds.push((await seen(page)).slowest);
-    }
-    tell("a letter in the filter, to the frame that shows it, slowest", `${Math.max(...rounds)} ms`);
+    const frames = async (name: string): Promise<void> => {
+      const { fps, longest } = await page.run(scroll, 5_000);
+      tell(name, `${fps.toFixed(0)} frames/s, the longest pause ${longest.toFixed(0)} ms`);
+    };
+    await frames("scrolling");
 
-    await page.locator("[data-line]").first().waitFor();
-    const after = await scroll(page, 5_000);
-    tell("scrolling after a minute", `${after.fps.toFixed(0)} frames/s`);
-    const used = await memory(page);
+    await page.run(() => document.querySelector<HTMLElement>("input[type=search]")?.focus());
+    for (const word of ["user-12", "host-4 443", "10.1.", "no such thing"]) {
+      for (const letter of word) {
+        await page.press(letter);
+        await pause(120);
+      }
+      await page.run(() => document.querySelector<HTMLInputElement>("input[type=search]")?.select());
+      await page.press("Delete", 46);
+      await pause(500);
+    }
+    const { slowest } = await page.run(seen);
+    tell("a letter in the filter, to the frame that shows it, slowest", `${slowest} ms`);
+
+    await frames("scrolling after a minute");
+    const used = await memory(alone, page);
     tell("memory", `${used.heap.toFixed(0)} MB heap, ${used.process.toFixed(0)} MB of the process`);
-    tell("layout shift", String((await seen(page)).shift));
+    tell("layout shift", String((await page.run(seen)).shift));
+    await page.run(leaveNothing);
+    await frames("scrolling a list of nothing, beside the same events");
   } finally {
+    await alone.stop();
     flood.kill();
   }
 });
@@ -148,7 +163,7 @@ test("the first view", { timeout: 300_000 }, async () => {
   try {
     for (const view of ["overview", "sessions", "users"]) {
       const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-      await watchShifts(page);
+      await page.addInitScript(watch);
       await page.goto(new URL(`#/${view}`, server.page).href);
       await page.getByText("Live", { exact: true }).waitFor();
       await page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null);
@@ -157,8 +172,8 @@ test("the first view", { timeout: 300_000 }, async () => {
         filled: performance.now(),
       }));
       // Data goes on coming.
-      await new Promise((resume) => setTimeout(resume, 10_000));
-      const { shift } = await seen(page);
+      await pause(10_000);
+      const { shift } = await page.evaluate(seen);
       tell(
         `first view of ${view}`,
         `painted after ${times.painted.toFixed(0)} ms, full after ${times.filled.toFixed(0)} ms, ` +

@@ -7,15 +7,17 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 
 import type { Server } from "./proxy";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+/** Without a sandbox of its own, because in a container it may not make one; the pages are ours. */
+export const FLAGS: readonly string[] = ["--no-sandbox", "--disable-dev-shm-usage"];
 
 /** Starts a browser. */
 export function launch(args: string[] = [], env: Record<string, string> = {}): Promise<Browser> {
-  // Without a sandbox of its own, because in a container it may not make one; the pages are ours.
   return chromium.launch({
     executablePath: CHROMIUM,
     env: { ...process.env, ...env },
-    args: ["--no-sandbox", "--disable-dev-shm-usage", ...args],
+    args: [...FLAGS, ...args],
   });
 }
 
