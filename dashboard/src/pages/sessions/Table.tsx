@@ -170,7 +170,10 @@ export function Table(props: TableProps) {
         "--columns": narrow ? "1fr" : shapes.map((shape) => shape.width).join(" "),
       }}
       onKeyDown={press}
-      onClick={(event) => open(lines[lineOf(event)])}
+      onClick={(event) => {
+        const index = lineOf(event);
+        if (index >= 0) open(lines.at(index));
+      }}
       onFocusIn={(event) => {
         const index = lineOf(event);
         if (index >= 0) setCurrent(index);
