@@ -20,7 +20,7 @@ import { ENDED_ONLY, type Filter, forRunning, readFilter, serverKnows, toQuery }
 import { GROUPINGS, type Grouping, group, groupingLabel, lines, readGrouping } from "./sessions/group";
 import { LOOKED_THROUGH, useEnded } from "./sessions/history";
 import { isServerKey, parseSort, rate, type Sort, type SortKey, sortText } from "./sessions/order";
-import { type Frozen, pause, useRunning } from "./sessions/running";
+import { busy, type Frozen, pause, useRunning } from "./sessions/running";
 import { Table } from "./sessions/Table";
 import { RowView } from "./sessions/view";
 
@@ -368,7 +368,10 @@ function Toolbar(props: PageProps & { grouping: Grouping | null }) {
           value={filter.text}
           maxLength={255}
           spellcheck={false}
-          onInput={(event) => setParams({ q: event.currentTarget.value })}
+          onInput={(event) => {
+            busy();
+            setParams({ q: event.currentTarget.value });
+          }}
           onKeyDown={(event) => {
             if (event.key === "Escape") event.currentTarget.blur();
           }}

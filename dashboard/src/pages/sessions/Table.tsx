@@ -13,7 +13,7 @@ import { isNarrow } from "../../parts/theme";
 import { Cell, type Column, type ColumnShape, rateOf, shapeOf } from "./columns";
 import type { Group, Line } from "./group";
 import type { Sort, SortKey } from "./order";
-import { scrolled } from "./running";
+import { busy } from "./running";
 
 const LINE_HEIGHT = 32;
 const CARD_HEIGHT = 60;
@@ -70,7 +70,7 @@ function useLines(count: number, height: number) {
         observeElementRect,
         observeElementOffset,
         onChange: ({ isScrolling, range }) => {
-          if (isScrolling) scrolled();
+          if (isScrolling) busy();
           redraw(range === null ? "" : around(range).join());
         },
       }),

@@ -10,7 +10,7 @@ import { freeze, RowView } from "./view";
 /** At least so long between two arrangements, milliseconds, and a multiple of what the last one took. */
 const ARRANGE_MS = 400;
 const ARRANGE_SHARE = 12;
-/** A list that was not scrolled for so long rests, milliseconds. */
+/** A visitor who neither scrolled nor typed for so long rests, milliseconds. */
 const REST_MS = 150;
 
 export interface Frozen {
@@ -32,12 +32,12 @@ export function pause(): Frozen {
   return { view, rows, now: live.now(), running: live.running, opened, ended };
 }
 
-/** When the list was last scrolled, by the browser's monotonic clock. */
-let scrolledAt = Number.NEGATIVE_INFINITY;
+/** When the visitor last scrolled or typed, by the browser's monotonic clock. */
+let busyAt = Number.NEGATIVE_INFINITY;
 
-/** The list is being scrolled: its rows stay where they are until it rests. */
-export function scrolled(): void {
-  scrolledAt = performance.now();
+/** The visitor scrolls or types: rows stay where they are until that rests. */
+export function busy(): void {
+  busyAt = performance.now();
 }
 
 /** The rows that pass, in order; `frozen` takes the place of the store while the view is paused. */
@@ -59,7 +59,7 @@ export function useRunning(filter: Filter, sort: Sort, frozen: Frozen | null): R
     let timer: ReturnType<typeof setTimeout> | null = null;
     const arrange = (): void => {
       const began = performance.now();
-      const rest = scrolledAt + REST_MS - began;
+      const rest = busyAt + REST_MS - began;
       if (rest > 0) {
         timer = setTimeout(arrange, rest);
         return;
