@@ -23,11 +23,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Kills the program so many times under load and compares the ledger with what the peers saw.
+/// Kills the program so many times under load and compares the ledger with what the peers saw; what
+/// happened more than 50 ms before a kill must be in it.
 pub(crate) fn torture(rounds: u32) -> Result<()> {
     packages::ensure(packages::TEST)?;
     let story = ["test", "--release", "--package", "rustsocks", "--test", "stories"];
     let mut command = cargo_command();
     command.args(story).args(["after_kill_9", "--", "--nocapture"]);
+    command.env("RUSTSOCKS_TORTURE_WINDOW_MS", "50");
     run_command(command.env("RUSTSOCKS_TORTURE_ROUNDS", rounds.to_string()))
 }

@@ -51,10 +51,14 @@ pub fn request_with(
         "{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {length}\r\n\
          Content-Type: application/json\r\n{more}\r\n"
     );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())?;
+    // A server may answer before it has heard everything, and hang up.
+    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
     let mut text = Vec::new();
-    stream.read_to_end(&mut text)?;
+    if let Err(error) = stream.read_to_end(&mut text)
+        && text.is_empty()
+    {
+        return Err(sent.err().unwrap_or(error));
+    }
     let text = String::from_utf8_lossy(&text);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);

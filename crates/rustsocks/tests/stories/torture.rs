@@ -1,8 +1,9 @@
 //! `kill -9` under load at random moments, checked against what the test's own peers saw.
 //!
 //! Each session has a destination address of its own in 127.0.0.0/8, so its record is found
-//! without asking the proxy anything. Rounds: `RUSTSOCKS_TORTURE_ROUNDS`, or
-//! `cargo xtask torture ROUNDS`.
+//! without asking the proxy anything. `cargo xtask torture ROUNDS` holds the journal to the 50 ms that
+//! are promised. Without it, where other programs may keep this one from the processor and the disk, it
+//! gets [`PATIENT_WINDOW`], in `RUSTSOCKS_TORTURE_ROUNDS` rounds.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,8 +20,13 @@ use serde_json::Value;
 use super::ledger::hold;
 use super::proxy;
 
-/// The journal follows events within this time.
-const WINDOW: Duration = Duration::from_millis(50);
+/// The journal follows events within this time, also on a machine that does other work.
+const PATIENT_WINDOW: Duration = Duration::from_millis(500);
+
+/// A setting of the run in the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
 
 /// Counters of an open session are at most this old.
 const COUNTERS: Duration = Duration::from_secs(1);
@@ -137,6 +143,8 @@ fn session(proxy: SocketAddr, port: u16, book: &Book, sizes: (u32, u32)) -> Opti
 /// Sums over all rounds.
 #[derive(Debug, Default)]
 struct Sums {
+    /// The journal follows events within this time.
+    window: Duration,
     rounds: u64,
     sessions: u64,
     ended: u64,
@@ -154,11 +162,12 @@ struct Sums {
 
 impl fmt::Display for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let window = format!("{:?}", self.window);
         writeln!(f, "rounds                                    {}", self.rounds)?;
         writeln!(f, "sessions                                  {}", self.sessions)?;
-        writeln!(f, "  ended more than 50 ms before the kill   {}", self.ended)?;
-        writeln!(f, "  open, for more than 50 ms               {}", self.open)?;
-        writeln!(f, "  opened or ended in the last 50 ms       {}", self.young)?;
+        writeln!(f, "  ended more than {window:>5} before the kill  {}", self.ended)?;
+        writeln!(f, "  open, for more than {window:>5}              {}", self.open)?;
+        writeln!(f, "  opened or ended in the last {window:>5}      {}", self.young)?;
         writeln!(f, "    of these without a record             {}", self.young_unrecorded)?;
         writeln!(f, "lost                                      {}", self.lost)?;
         writeln!(f, "doubled                                   {}", self.doubled)?;
@@ -183,15 +192,18 @@ impl Sums {
             let name = address.to_string();
             let found = records.get(name.as_str()).map_or(&[][..], Vec::as_slice);
             self.doubled += u64::from(found.len() > 1);
-            let is_ended = seen.ended.is_some_and(|(at, ..)| at + WINDOW < kill.at);
-            let is_open = seen.ended.is_none() && granted + WINDOW < kill.at;
+            let is_ended = seen.ended.is_some_and(|(at, ..)| at + self.window < kill.at);
+            let is_open = seen.ended.is_none() && granted + self.window < kill.at;
             match (is_ended, is_open) {
                 (true, _) => self.ended += 1,
                 (_, true) => self.open += 1,
                 _ => self.young += 1,
             }
             let Some(record) = found.first() else {
-                match is_ended || is_open || seen.granted.is_some_and(|at| at + WINDOW < kill.at) {
+                match is_ended
+                    || is_open
+                    || seen.granted.is_some_and(|at| at + self.window < kill.at)
+                {
                     true => {
                         eprintln!("lost: {address} {seen:?}");
                         self.lost += 1;
@@ -223,7 +235,7 @@ impl Sums {
         let exact = seen.ended.is_some_and(|(_, up, down)| (up, down) == (sent, received));
         let within = sent <= seen.offered.0 && received <= seen.offered.1;
         // What the client had got a second before the kill must be counted.
-        let due = kill.at.saturating_sub(COUNTERS + WINDOW);
+        let due = kill.at.saturating_sub(COUNTERS + self.window);
         let least = seen.progress.iter().take_while(|(at, _)| *at <= due).last();
         let fresh = least.is_none_or(|(_, bytes)| *bytes <= received);
         if (is_ended && !exact) || !within || !fresh {
@@ -322,12 +334,12 @@ fn round(proxy: &mut Proxy, book: &Arc<Book>, random: &mut Random, sums: &mut Su
 
 #[test]
 fn after_kill_9_at_random_moments_every_session_is_recorded_once_and_exactly() {
-    let rounds = std::env::var("RUSTSOCKS_TORTURE_ROUNDS").map_or(5, |text| text.parse().unwrap());
-    let seed = std::env::var("RUSTSOCKS_TORTURE_SEED").map_or(20_261_123, |s| s.parse().unwrap());
-    let mut random = Random(seed);
+    let rounds = setting("RUSTSOCKS_TORTURE_ROUNDS").unwrap_or(5);
+    let mut random = Random(setting("RUSTSOCKS_TORTURE_SEED").unwrap_or(20_261_123));
+    let window = setting("RUSTSOCKS_TORTURE_WINDOW_MS").map(Duration::from_millis);
     let mut proxy = proxy("");
     let book = Arc::new(Book::default());
-    let mut sums = Sums::default();
+    let mut sums = Sums { window: window.unwrap_or(PATIENT_WINDOW), ..Sums::default() };
     for _ in 0..rounds {
         round(&mut proxy, &book, &mut random, &mut sums);
     }

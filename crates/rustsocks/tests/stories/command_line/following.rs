@@ -22,7 +22,10 @@ struct Following {
 
 impl Following {
     fn start(api: SocketAddr, arguments: &[&str]) -> Self {
-        let mut program = program(api);
+        Self::of(program(api), arguments)
+    }
+
+    fn of(mut program: Process, arguments: &[&str]) -> Self {
         program.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().unwrap();
         let said = lines(child.stdout.take().unwrap());
@@ -148,7 +151,12 @@ fn a_tail_ends_when_nobody_reads_it() {
 #[test]
 fn a_tail_ends_with_the_signal_of_the_keyboard() {
     let proxy = proxy(MEMORY);
-    let mut tail = Following::start(proxy.api(), &["sessions", "tail"]);
+    // As at a keyboard: what a shell runs in the background is told to ignore this signal.
+    let command = program(proxy.api());
+    let mut attentive = Process::new("env");
+    attentive.arg("--default-signal=INT").arg(command.get_program());
+    attentive.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut tail = Following::of(attentive, &["sessions", "tail"]);
     opened(&tail, &proxy);
     kill_process(Pid::from_child(&tail.child), Signal::INT).unwrap();
     let child = &mut tail.child;
