@@ -32,7 +32,7 @@ fn raw(proxy: &Proxy, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Ended sessions with distinct byte counts: 1, 2, … `count`.
+/// Sessions that ended one after the other, with distinct byte counts: 1, 2, … `count`.
 fn sessions(proxy: &Proxy, count: usize) {
     let (target, address) = listener();
     for number in 1..=count {
@@ -40,8 +40,9 @@ fn sessions(proxy: &Proxy, count: usize) {
         let (mut peer, _) = target.accept().unwrap();
         client.send(&vec![1; number]);
         peer.read_exact(&mut vec![0; number]).unwrap();
+        drop((client, peer));
+        eventually("the session to end", || (proxy.active().is_empty()).then_some(()));
     }
-    eventually("the sessions to end", || (proxy.active().is_empty()).then_some(()));
 }
 
 #[test]
