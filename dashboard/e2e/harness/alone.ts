@@ -1,7 +1,7 @@
 /**
  * Chromium with nobody listening in. Playwright is told of each event of a page's stream, and two thousand
- * per second cost the browser a fifth of a core that a visitor's has for itself; so what is measured is
- * measured without it, over the browser's own protocol.
+ * per second cost the browser some 15 % of a core, which a visitor's has for itself; so what is measured
+ * is measured without it, over the browser's own protocol.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
