@@ -22,7 +22,7 @@ fn config(kind: Kind, url: &str, node: &str) -> String {
     };
     format!(
         "[sessions]\nstorage = \"{storage}\"\ndatabase_url = \"{url}\"\nnode_id = \"{node}\"\n\
-         node_lease_secs = 5\ndatabase_statement_timeout_secs = 1\n\
+         node_lease_secs = 5\ndatabase_statement_timeout_secs = 3\n\
          [server]\nshutdown_grace_secs = 0\n"
     )
 }
