@@ -52,7 +52,8 @@ const PLACES: Record<string, PageName> = {
   y: "system",
 };
 
-let going = 0;
+/** When `g` was pressed and nothing since, by the browser's monotonic clock, which starts with the page. */
+let going = Number.NEGATIVE_INFINITY;
 
 function writes(target: EventTarget | null): boolean {
   return (
@@ -65,7 +66,7 @@ function writes(target: EventTarget | null): boolean {
 function press(event: KeyboardEvent): boolean {
   const keys = pageKeys.peek();
   if (performance.now() - going < 1_500) {
-    going = 0;
+    going = Number.NEGATIVE_INFINITY;
     const place = PLACES[event.key];
     if (place === undefined) return false;
     go(hashOf(place));
