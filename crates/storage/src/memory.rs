@@ -10,7 +10,7 @@ use crate::filter::{Filter, Part, Slice, Sort, Total};
 use crate::rollup::{Booked, Changes, Kind, MINUTE, Sums, span_start};
 use crate::store::{crashed, replaces};
 use crate::verify::Run;
-use crate::windows::{Found, Wanted, sums_by_name};
+use crate::windows::{Found, Started, Wanted, sums_by_name};
 
 /// Hours of usage that are kept, of all users together.
 const MOST_HOURS: usize = 100_000;
@@ -178,10 +178,9 @@ impl MemoryStore {
         let sums = sums_by_name(ranges.flat_map(|(_, first, end)| ring.started_in(*first, *end)));
         let mut total = Sums::default();
         sums[Kind::User as usize].values().for_each(|sums| total.add(sums));
-        let (from, to) = (wanted.edge.0.as_millisecond(), wanted.edge.1.as_millisecond());
-        let minutes = ring.started_in(span_start(from, MINUTE), span_start(to, MINUTE) + MINUTE);
-        let in_edge = |record: &&Record| (from..to).contains(&record.start_time.as_millisecond());
-        let edge = sums_by_name(minutes.filter(in_edge));
+        let edge = wanted
+            .edge
+            .map(|minute| ring.started_in(minute, minute + MINUTE).map(Started::of).collect());
         Found { own: ring.version, others: 0, elsewhere: 0, edge, sums, total }
     }
 

@@ -1,5 +1,6 @@
 //! A row of the table, read back as a record.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
 use crate::verify::{Run, WrongRollup, WrongRollups};
-use crate::windows::{ByName, Found};
+use crate::windows::{ByName, Found, Started, Wanted};
 
 /// A row of any engine: its columns are text and integers.
 pub(crate) trait Columns {
@@ -97,14 +98,32 @@ impl<R: Columns> Reader<'_, R> {
 
 /// The answers to [`crate::sql::sums`]: versions, rows at the edge, sessions running elsewhere,
 /// the total, sums by kind.
-pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError> {
+pub(crate) fn found<R: Columns>(wanted: &Wanted, answers: &[Vec<R>]) -> Result<Found, StoreError> {
     let number = |nth: usize, column| -> Result<i64, StoreError> {
         let row = answers.get(nth).and_then(|rows: &Vec<R>| rows.first());
         Ok(row.map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
     };
     let (own, every) = (number(0, "own")?, number(0, "every")?);
-    let mut edge = ByKind::<ByName>::default();
-    for row in answers.get(1).into_iter().flatten() {
+    let edge = started(answers.get(1).map_or(&[], Vec::as_slice))?;
+    let edge = wanted.edge.is_some().then_some(edge);
+    let elsewhere = number(2, "total")?.unsigned_abs();
+    let mut names = ByKind::<ByName>::default();
+    for (names, rows) in names.iter_mut().zip(answers.iter().skip(4)) {
+        for row in rows {
+            names.insert(row.text("name")?.unwrap_or_default().into(), sums(row, sql::SUMS)?);
+        }
+    }
+    let total = answers.get(3).and_then(|rows| rows.first());
+    let total = total.map(|row| sums(row, sql::SUMS)).transpose()?;
+    let total = total.unwrap_or_default();
+    Ok(Found { own, others: every - own, elsewhere, edge, sums: names, total })
+}
+
+/// Rows of sessions, as far as sums need them. Equal names are one text.
+fn started<R: Columns>(rows: &[R]) -> Result<Vec<Started>, StoreError> {
+    let mut texts: HashSet<Arc<str>> = HashSet::new();
+    let mut started = Vec::with_capacity(rows.len());
+    for row in rows {
         let column = |name| row.number(name).map(Option::unwrap_or_default);
         let reader = Reader { row };
         let status = reader.required("status", Status::from_name)?;
@@ -125,23 +144,18 @@ pub(crate) fn found<R: Columns>(answers: &[Vec<R>]) -> Result<Found, StoreError>
             close_reason: reader.parsed("close_reason", CloseReason::from_name)?,
             rule: rule.as_deref(),
         };
-        for (to, name) in edge.iter_mut().zip(named.names()) {
-            if let Some(name) = name {
-                to.entry(name).or_default().add(&sums);
-            }
-        }
+        let names = named.names().map(|name| {
+            let name = name?;
+            let known = texts.get(&name).cloned();
+            Some(known.unwrap_or_else(|| {
+                texts.insert(Arc::clone(&name));
+                name
+            }))
+        });
+        let at = reader.required("begun", |text| time::from_text(text).ok())?;
+        started.push(Started { at: at.as_millisecond(), names, sums });
     }
-    let elsewhere = number(2, "total")?.unsigned_abs();
-    let mut names = ByKind::<ByName>::default();
-    for (names, rows) in names.iter_mut().zip(answers.iter().skip(4)) {
-        for row in rows {
-            names.insert(row.text("name")?.unwrap_or_default().into(), sums(row, sql::SUMS)?);
-        }
-    }
-    let total = answers.get(3).and_then(|rows| rows.first());
-    let total = total.map(|row| sums(row, sql::SUMS)).transpose()?;
-    let total = total.unwrap_or_default();
-    Ok(Found { own, others: every - own, elsewhere, edge, sums: names, total })
+    Ok(started)
 }
 
 /// The answers to [`crate::sql::history`].

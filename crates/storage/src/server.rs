@@ -206,7 +206,7 @@ impl ServerStore {
             }
             false => self.read(statements).await?,
         };
-        found(&answers)
+        found(wanted, &answers)
     }
 
     pub(crate) async fn rows_of_run(

@@ -13,7 +13,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType};
 
 use crate::filter::{Cursor, Direction, Filter, Slice, Sort, SortKey, Total};
-use crate::rollup::{Flow, Key, Kind, Sums};
+use crate::rollup::{Flow, Key, Kind, MINUTE, Sums};
 use crate::time;
 use crate::windows::Wanted;
 
@@ -59,6 +59,21 @@ impl Dialect {
             Self::MySql => text[..23].replace('T', " "),
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
             _ => text,
+        }
+    }
+
+    /// A time in a column, in the words of [`time::to_text`].
+    fn time_column(self, column: &str) -> String {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => column.to_owned(),
+            #[cfg(feature = "mysql")]
+            Self::MySql => format!("DATE_FORMAT({column}, '%Y-%m-%dT%H:%i:%s.%f+00:00')"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                let format = r#"YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00""#;
+                format!("to_char({column} AT TIME ZONE 'UTC', '{format}')")
+            }
         }
     }
 
@@ -653,7 +668,10 @@ fn sum_all(dialect: Dialect, ranges: &[(i64, i64, i64)]) -> Statement {
 pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement; 8] {
     let [users, dests, reasons, rules] =
         Kind::ALL.map(|kind| sum_rollups(dialect, kind, &wanted.ranges, wanted.most));
-    let edge = started(dialect, wanted.edge.0, wanted.edge.1);
+    let edge = match wanted.edge {
+        Some(minute) => started(dialect, minute, minute + MINUTE),
+        None => Statement::new(dialect, "SELECT 1 FROM sessions WHERE 1 = 0"),
+    };
     let elsewhere = running_elsewhere(dialect, node);
     let total = match wanted.total {
         true => sum_all(dialect, &wanted.ranges),
@@ -662,16 +680,18 @@ pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement;
     [versions(dialect, node), edge, elsewhere, total, users, dests, reasons, rules]
 }
 
-/// What sums need of the sessions that started in a range of time, the end left out.
-fn started(dialect: Dialect, from: Timestamp, to: Timestamp) -> Statement {
+/// What sums need of the sessions that started in a range of seconds, the end left out.
+fn started(dialect: Dialect, from: i64, to: i64) -> Statement {
+    let at = |second: i64| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
     let mut sql = Statement::new(dialect, "SELECT ");
+    sql.push(&dialect.time_column("start_time")).push(" AS begun, ");
     sql.push(dialect.user()).push(", COALESCE(dest_host, dest_ip) AS host, ");
     for column in ["dest_port", "bytes_sent", "bytes_received"] {
         sql.push(&dialect.integer(column)).push(" AS ").push(column).push(", ");
     }
     sql.push("status, close_reason, acl_rule_matched FROM sessions WHERE start_time >= ");
-    sql.time(from);
-    sql.push(" AND start_time < ").time(to);
+    sql.time(at(from));
+    sql.push(" AND start_time < ").time(at(to));
     sql
 }
 

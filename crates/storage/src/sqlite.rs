@@ -245,7 +245,7 @@ impl SqliteStore {
             answers.push(history::query(statement)?.fetch_all(&mut *moment).await?);
         }
         moment.rollback().await?;
-        found(&answers)
+        found(wanted, &answers)
     }
 
     pub(crate) async fn rows_of_run(

@@ -2,9 +2,9 @@
 //!
 //! A window that somebody has asked for is kept: its sums per user and per destination, from a
 //! whole minute on. Each write of ours changes it by what the write changed in the rollups; as
-//! time goes on, the minutes that leave it are taken off. To an answer come the rows between the
-//! window's very beginning and its first whole minute, and the sessions whose newest state the
-//! store does not have yet.
+//! time goes on, the minutes that leave it are taken off. The rows of the minute that left it last
+//! are kept beside it, for it leaves by and by: to an answer come those of them that started after
+//! the window's very beginning, and the sessions whose newest state the store does not have yet.
 //!
 //! Everything here speaks of one moment, which the versions of the rollups name: a window is of
 //! the store's state after so many writes of this node and so many of others.
@@ -33,6 +33,9 @@ const MOST_NAMES: usize = 50_000;
 /// them count in the totals alone, until the store has them.
 const MOST_SPILLED: usize = 100_000;
 
+/// Rows of the minute at the edge that are kept; those of a fuller minute are read for each answer.
+const MOST_STARTED: usize = 50_000;
+
 /// Windows that are kept; the one that was asked for longest ago goes first.
 const MOST_WINDOWS: usize = 8;
 
@@ -44,8 +47,8 @@ pub(crate) type ByName = HashMap<Arc<str>, Sums>;
 /// What a window needs of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Rows that started in this range of time, the end left out.
-    pub(crate) edge: (Timestamp, Timestamp),
+    /// The rows of the minute that begins at this second, where they are wanted.
+    pub(crate) edge: Option<i64>,
     /// Sums over these ranges: span, first start, end, in seconds.
     pub(crate) ranges: Vec<(i64, i64, i64)>,
     /// How many names per kind.
@@ -63,12 +66,35 @@ pub(crate) struct Found {
     pub(crate) others: i64,
     /// Sessions that other nodes have running.
     pub(crate) elsewhere: u64,
-    /// Sums of the edge.
-    pub(crate) edge: ByKind<ByName>,
+    /// The rows of the edge, where they are wanted.
+    pub(crate) edge: Option<Vec<Started>>,
     /// Sums over the ranges.
     pub(crate) sums: ByKind<ByName>,
     /// The total over the ranges, where it is wanted.
     pub(crate) total: Sums,
+}
+
+/// A row, as far as sums need it.
+#[derive(Clone, Debug)]
+pub(crate) struct Started {
+    /// When, in milliseconds since 1970.
+    pub(crate) at: i64,
+    /// Its name of each kind.
+    pub(crate) names: ByKind<Option<Arc<str>>>,
+    pub(crate) sums: Sums,
+}
+
+impl Started {
+    pub(crate) fn of(record: &Record) -> Self {
+        let at = record.start_time.as_millisecond();
+        Self { at, names: names(record), sums: Sums::of(record) }
+    }
+
+    /// Its kinds and names.
+    fn named(&self) -> impl Iterator<Item = (Kind, &Arc<str>)> {
+        let names = Kind::ALL.into_iter().zip(&self.names);
+        names.filter_map(|(kind, name)| Some((kind, name.as_ref()?)))
+    }
 }
 
 /// The sums of records by name.
@@ -95,6 +121,8 @@ struct Window {
     from: i64,
     /// Other nodes' writes that are in it.
     others: i64,
+    /// The rows of the minute before it; none where they are to be read.
+    edge: Option<Vec<Started>>,
     names: ByKind<ByName>,
     /// Beside the names, of which some may be forgotten.
     total: Sums,
@@ -107,6 +135,25 @@ impl Window {
             self.total.add_times(sums, times);
         }
         add(&mut self.names[kind as usize], name, sums, times);
+    }
+
+    /// The second at which the minute before it begins.
+    fn edge_start(&self) -> i64 {
+        self.from - MINUTE
+    }
+
+    /// Takes off what left it up to a minute, given the rows of the last minute before that.
+    fn advance(&mut self, to: i64, sums: &ByKind<ByName>, edge: &[Started]) {
+        if to == self.from {
+            return;
+        }
+        for (kind, sums) in Kind::ALL.into_iter().zip(sums) {
+            sums.iter().for_each(|(name, sums)| self.change(kind, name, sums, -1));
+        }
+        for row in edge {
+            row.named().for_each(|(kind, name)| self.change(kind, name, &row.sums, -1));
+        }
+        self.from = to;
     }
 
     fn trim(&mut self) {
@@ -305,22 +352,24 @@ impl Windows {
     /// What to ask the store for.
     pub(crate) fn plan(&self, query: &WindowQuery) -> (Plan, Wanted) {
         let first = query.first_minute();
-        let start = |second: i64| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
-        let edge = (query.from(), start(first));
+        let edge = first - MINUTE;
         let state = self.lock();
         let window = state.windows.iter().find(|window| window.hours == query.hours);
         match window {
             Some(window) if (0..=MOST_MINUTES * MINUTE).contains(&(first - window.from)) => {
-                let ranges = match first == window.from {
-                    true => vec![],
-                    false => vec![(MINUTE, window.from, first)],
+                let is_known = first == window.from && window.edge.is_some();
+                // The last of the minutes that leave it is the edge.
+                let ranges = match window.from < edge {
+                    true => vec![(MINUTE, window.from, edge)],
+                    false => vec![],
                 };
+                let edge = (!is_known).then_some(edge);
                 let plan = Plan::Advance { from: window.from, others: window.others };
                 (plan, Wanted { edge, ranges, most: usize::MAX >> 1, total: false })
             }
             _ => {
                 let ranges = ranges(first);
-                (Plan::Build, Wanted { edge, ranges, most: MOST_NAMES, total: true })
+                (Plan::Build, Wanted { edge: Some(edge), ranges, most: MOST_NAMES, total: true })
             }
         }
     }
@@ -337,41 +386,53 @@ impl Windows {
     ) -> Option<T> {
         let first = query.first_minute();
         let mut state = self.lock();
-        if state.own != Some(found.own) {
+        let Found { own, others: now, elsewhere, edge, sums, total } = found;
+        if state.own != Some(own) {
             return None;
         }
         let place = state.windows.iter().position(|window| window.hours == query.hours);
-        match (plan, place) {
+        let edge = match (plan, place) {
             (Plan::Build, place) => {
                 place.map(|place| state.windows.remove(place));
                 state.build(Window {
                     hours: query.hours,
                     from: first,
-                    others: found.others,
-                    names: found.sums,
-                    total: found.total,
+                    others: now,
+                    edge: None,
+                    names: sums,
+                    total,
                     used: Instant::now(),
                 });
+                edge?
             }
             (Plan::Advance { from, others }, Some(place)) => {
                 let window = &mut state.windows[place];
                 if window.from != from || window.others != others {
                     return None;
                 }
-                if others != found.others {
+                if others != now {
                     state.windows.remove(place);
                     return None;
                 }
-                for (kind, sums) in Kind::ALL.into_iter().zip(&found.sums) {
-                    sums.iter().for_each(|(name, sums)| window.change(kind, name, sums, -1));
-                }
-                window.from = first;
                 window.used = Instant::now();
+                match window.edge.take() {
+                    Some(known) if from == first => known,
+                    // Where a write has changed what was known when this was planned, it was not
+                    // asked for.
+                    _ => {
+                        let edge = edge?;
+                        window.advance(first, &sums, &edge);
+                        edge
+                    }
+                }
             }
             (Plan::Advance { .. }, None) => return None,
-        }
-        let window = state.windows.iter().find(|window| window.hours == query.hours)?;
-        Some(tell(&state.complete(window, query, found.edge, found.elsewhere, table)))
+        };
+        let place = state.windows.iter().position(|window| window.hours == query.hours)?;
+        let window = &state.windows[place];
+        let told = tell(&state.complete(window, query, &edge, elsewhere, table));
+        state.windows[place].edge = (edge.len() <= MOST_STARTED).then_some(edge);
+        Some(told)
     }
 
     /// What `look` sees at the moment at which this node had written so often, and which sessions
@@ -441,9 +502,13 @@ impl State {
         }
         self.own = Some(booked.version);
         for window in &mut self.windows {
-            let from = window.from;
-            for (key, sums) in booked.changes.minutes().filter(|(key, _)| key.start >= from) {
-                window.change(key.kind, &key.name, sums, 1);
+            let (from, edge) = (window.from, window.edge_start());
+            for (key, sums) in booked.changes.minutes().filter(|(key, _)| key.start >= edge) {
+                match key.start >= from {
+                    true => window.change(key.kind, &key.name, sums, 1),
+                    // Its rows are not what they were.
+                    false => window.edge = None,
+                }
             }
             window.trim();
         }
@@ -464,14 +529,19 @@ impl State {
         &self,
         window: &'a Window,
         query: &WindowQuery,
-        edge: ByKind<ByName>,
+        edge: &[Started],
         elsewhere: u64,
         table: &Table,
     ) -> Whole<'a> {
         let mut total = window.total;
-        edge[Kind::User as usize].values().for_each(|sums| total.add(sums));
-        let mut more = edge;
+        let mut more = ByKind::<ByName>::default();
         let from = query.from().as_millisecond();
+        for row in edge.iter().filter(|row| row.at >= from) {
+            total.add(&row.sums);
+            for (kind, name) in row.named() {
+                more[kind as usize].entry(Arc::clone(name)).or_default().add(&row.sums);
+            }
+        }
         let mut active = elsewhere;
         for session in table.all() {
             active += u64::from(!session.has_ended());

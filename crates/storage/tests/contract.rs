@@ -502,7 +502,13 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
         let mut batch = Vec::new();
         for _ in 0..choose(20) {
             number += 1;
-            let start = now - choose(60 * HOUR_MS as u64) as i64 * i64::from(choose(2) == 0);
+            let hours = [1, 7, 24][choose(3) as usize];
+            let start = match choose(3) {
+                0 => now,
+                1 => now - choose(60 * HOUR_MS as u64) as i64,
+                // About where a window begins.
+                _ => now - hours * HOUR_MS + choose(150_000) as i64 - 90_000,
+            };
             let address = ["192.0.2.1", "2001:db8::1"][choose(2) as usize];
             let host = [None, Some("example.com"), Some("a.example")][choose(3) as usize];
             open.push(Record {
