@@ -13,7 +13,7 @@ mod support;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use rustsocks_storage::{Durability, SqliteStore, Store};
+use rustsocks_storage::{Durability, MOST_NOTED, SqliteStore, Store};
 use rustsocks_testkit::Kind;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -51,6 +51,7 @@ fn measure(criterion: &mut Criterion, runtime: &Runtime, store: &Store) {
                     next += size;
                     let began = Instant::now();
                     runtime.block_on(store.save(&records)).unwrap();
+                    runtime.block_on(store.fold(MOST_NOTED)).unwrap();
                     total += began.elapsed();
                 }
                 total.mul_f64(rounds as f64 / (rounds.div_ceil(size) * size) as f64)

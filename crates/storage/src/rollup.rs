@@ -9,12 +9,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustsocks_sessions::tally::EndedSums;
 use rustsocks_sessions::{CloseReason, Record, Status};
 
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 86_400;
+
+/// Days that lie outside of every ledger, in seconds: those around the year 4700.
+pub(crate) const FAR: i64 = 1_000_000 * DAY;
 
 /// What is summed. Differences may be negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,6 +187,37 @@ pub(crate) fn span_start(millis: i64, span: i64) -> i64 {
     millis.div_euclid(1000).div_euclid(span) * span
 }
 
+/// The first and the end of the whole minutes between two times, in seconds; the end lies before
+/// the first where there is none. A bound that is absent is far away.
+pub(crate) fn whole_minutes(after: Option<Timestamp>, before: Option<Timestamp>) -> (i64, i64) {
+    let minute = MINUTE * 1000;
+    let up = |time: Timestamp| span_start(time.as_millisecond() + minute - 1, MINUTE);
+    let down = |time: Timestamp| span_start(time.as_millisecond(), MINUTE);
+    (after.map_or(-FAR, up), before.map_or(FAR, down))
+}
+
+/// The ranges of few spans that make up a range of whole minutes, in their order: span, first
+/// start, end, in seconds.
+pub(crate) fn adjoining_ranges(first: i64, end: i64) -> Vec<(i64, i64, i64)> {
+    let up = |span: i64| -(-first).div_euclid(span) * span;
+    let down = |span: i64| end.div_euclid(span) * span;
+    let mut ranges = if up(DAY) <= down(DAY) {
+        vec![
+            (MINUTE, first, up(HOUR)),
+            (HOUR, up(HOUR), up(DAY)),
+            (DAY, up(DAY), down(DAY)),
+            (HOUR, down(DAY), down(HOUR)),
+            (MINUTE, down(HOUR), end),
+        ]
+    } else if up(HOUR) <= down(HOUR) {
+        vec![(MINUTE, first, up(HOUR)), (HOUR, up(HOUR), down(HOUR)), (MINUTE, down(HOUR), end)]
+    } else {
+        vec![(MINUTE, first, end)]
+    };
+    ranges.retain(|(_, first, end)| first < end);
+    ranges
+}
+
 /// Which sum: of a node's sessions of one name that started in one span.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
@@ -304,5 +339,29 @@ pub(crate) struct Booked {
     pub(crate) version: i64,
     /// Rows written or deleted.
     pub(crate) rows: u64,
+    /// Changes that are noted and not in the rollups yet.
+    pub(crate) noted: usize,
     pub(crate) changes: Changes,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ranges_adjoin_and_cover_what_they_are_for(first in -5000..5000_i64, length in 0..5000_i64) {
+            let (first, end) = (first * MINUTE, (first + length) * MINUTE);
+            let mut at = first;
+            for (span, first, end) in adjoining_ranges(first, end) {
+                prop_assert_eq!(first, at);
+                prop_assert!(first < end && first % span == 0 && end % span == 0);
+                at = end;
+            }
+            prop_assert_eq!(at, end);
+            prop_assert!(adjoining_ranges(first, end).len() <= 5);
+        }
+    }
 }

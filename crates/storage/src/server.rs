@@ -36,6 +36,9 @@ const READERS: u32 = 4;
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How many times the time limit of a statement it may take to add to the rollups what is noted.
+const FOLD_LIMITS: u32 = 4;
+
 /// Where the server is and how to speak to it.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -227,6 +230,11 @@ impl ServerStore {
         usage(&rows)
     }
 
+    pub(crate) async fn fold(&self, writer: Option<&str>) -> Result<(), StoreError> {
+        let writer = writer.unwrap_or(&self.options.node);
+        self.book(FOLD_LIMITS, async |mut booking| booking.fold(writer).await).await
+    }
+
     pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {
         self.book(1, async |mut booking| booking.forget_usage(before).await).await
     }
@@ -316,8 +324,8 @@ fn query(
     let mut values = AnyArguments::default();
     for value in statement.values {
         match value {
-            Value::Text(text) => values.add(text),
-            Value::Shared(text) => values.add(text.to_string()),
+            Value::Text(text) => values.add(text.map(|text| save::fit(statement.dialect, text))),
+            Value::Shared(text) => values.add(save::fit(statement.dialect, text.to_string())),
             Value::Fixed(text) => values.add(text),
             Value::Number(number) => values.add(number),
         }

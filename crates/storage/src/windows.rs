@@ -19,7 +19,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::rollup::{
-    Booked, ByKind, Changes, DAY, HOUR, Kind, MINUTE, Sums, by_kind, names, signed, span_start,
+    Booked, ByKind, Changes, FAR, HOUR, Kind, MINUTE, Sums, adjoining_ranges, by_kind, names,
+    signed, span_start,
 };
 use crate::spilled::Spilled;
 use crate::verify::Run;
@@ -276,13 +277,6 @@ impl WindowQuery {
     }
 }
 
-/// The ranges of spans from a whole minute on.
-fn ranges(from: i64) -> Vec<(i64, i64, i64)> {
-    let up = |second: i64, span: i64| -(-second).div_euclid(span) * span;
-    let (hour, day) = (up(from, HOUR), up(from, DAY));
-    vec![(MINUTE, from, hour), (HOUR, hour, day), (DAY, day, i64::MAX)]
-}
-
 /// What to do with what the store gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
@@ -368,7 +362,7 @@ impl Windows {
                 (plan, Wanted { edge, ranges, most: usize::MAX >> 1, total: false })
             }
             _ => {
-                let ranges = ranges(first);
+                let ranges = adjoining_ranges(first, FAR);
                 (Plan::Build, Wanted { edge: Some(edge), ranges, most: MOST_NAMES, total: true })
             }
         }

@@ -569,6 +569,10 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
             store.close_crashed("node").await.unwrap();
             open.clear();
         }
+        // What is noted beside the rollups counts as what is in them.
+        if choose(3) == 0 {
+            store.fold([1, 10][choose(2) as usize]).await.unwrap();
+        }
         now += [0, 400, 61_000, 2 * HOUR_MS][choose(4) as usize];
         let records = all_records(&store).await;
         for hours in [1, 7, 24, 87_600] {
@@ -580,6 +584,24 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
             assert_eq!(told.dests, counted.dests, "round {round}, {hours} h");
             let failures = told_failures(&store, query, &table).await;
             assert_eq!(failures, counted_failures(&records, query), "round {round}, {hours} h");
+        }
+        for _ in 0..10 {
+            // Totals of all sessions of a time come from rollups and the rows at its ends.
+            let mut bound = || {
+                let millis = now - choose(70 * HOUR_MS as u64) as i64;
+                let unit = [1, 60_000, HOUR_MS, 24 * HOUR_MS][choose(4) as usize];
+                [None, Some(at(millis)), Some(at(millis / unit * unit))][choose(3) as usize]
+            };
+            let (start_after, mut start_before) = (bound(), bound());
+            if let Some(after) = start_after.filter(|_| choose(4) == 0) {
+                start_before = Some(at(after.as_millisecond() + choose(100_000) as i64));
+            }
+            let node = [None, Some("node".to_owned())][choose(2) as usize].clone();
+            let not_node = [None, None, Some("node".to_owned())][choose(3) as usize].clone();
+            let filter = Filter { start_after, start_before, node, not_node, ..Filter::default() };
+            let page = store.history(&filter, Sort::default(), Paging::Page(0), 1).await.unwrap();
+            let found = records.iter().filter(|record| filter.matches(record)).count();
+            assert_eq!(page.total, found as u64, "round {round}, {filter:?}");
         }
         let wrong = store.wrong_rollups().await.unwrap();
         assert_eq!(wrong, WrongRollups::default(), "round {round}");

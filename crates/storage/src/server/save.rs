@@ -82,14 +82,12 @@ struct Bound {
     dialect: Dialect,
 }
 
-impl Bound {
-    /// PostgreSQL has no zero byte in a text; a client may put one into a name.
-    fn fit(&self, text: String) -> String {
-        match self.dialect {
-            #[cfg(feature = "postgres")]
-            Dialect::Postgres if text.contains('\0') => text.replace('\0', "\u{FFFD}"),
-            _ => text,
-        }
+/// PostgreSQL has no zero byte in a text; a client may put one into a name.
+pub(super) fn fit(dialect: Dialect, text: String) -> String {
+    match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres if text.contains('\0') => text.replace('\0', "\u{FFFD}"),
+        _ => text,
     }
 }
 
@@ -97,7 +95,7 @@ impl Row for Bound {
     type Error = sqlx::error::BoxDynError;
 
     fn text(&mut self, text: Option<String>) -> Result<(), Self::Error> {
-        let text = text.map(|text| self.fit(text));
+        let text = text.map(|text| fit(self.dialect, text));
         self.values.add(text)
     }
 
