@@ -6,7 +6,7 @@ import { exportUrl, type Query } from "../api/sessions";
 import { byteRate, count, things } from "../format";
 import { heldAt, live, type Row } from "../live";
 import { say } from "../parts/Announcer";
-import { clearPageKeys, pageKeys } from "../parts/keys";
+import { usePageKeys } from "../parts/keys";
 import { Empty, Skeleton, Trouble } from "../parts/State";
 import { isNarrow } from "../parts/theme";
 import { hashOf, route, setParams } from "../routes";
@@ -322,14 +322,10 @@ function Toolbar(props: PageProps & { grouping: Grouping | null }) {
   const [dialog, setDialog] = useState<"none" | "filters" | "columns">("none");
   const [wish, setWish] = useState<Wish | null>(null);
 
-  useEffect(() => {
-    const keys = {
-      filter: () => search.current?.focus(),
-      ...(pause === null ? {} : { pause: pause.toggle }),
-    };
-    pageKeys.value = { ...pageKeys.peek(), ...keys };
+  usePageKeys({
+    filter: () => search.current?.focus(),
+    ...(pause === null ? {} : { pause: pause.toggle }),
   });
-  useEffect(() => clearPageKeys, []);
 
   const modeLink = (to: Mode): string =>
     hashOf("sessions", [

@@ -1,5 +1,6 @@
 // Keyboard shortcuts: one listener, and the list that the help sheet shows.
 import { signal } from "@preact/signals";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { go, hashOf, type PageName } from "../routes";
 
 export const helpOpen = signal(false);
@@ -17,11 +18,37 @@ export interface PageKeys {
   previous?: () => void;
 }
 
-export const pageKeys = signal<PageKeys>({});
+/** A mounted component with keys. */
+interface Owner {
+  /** Parents are drawn for the first time before their children. */
+  drawn: number;
+  keys: PageKeys;
+}
 
-/** The page with keys of its own is left. */
-export function clearPageKeys(): void {
-  pageKeys.value = {};
+/** The mounted owners, the innermost last. */
+const owners: Owner[] = [];
+let drawn = 0;
+
+/** Gives a component these keys while it is mounted. The innermost that has a key is asked. */
+export function usePageKeys(keys: PageKeys): void {
+  const [order] = useState(() => {
+    drawn += 1;
+    return drawn;
+  });
+  const owner = useRef<Owner>({ drawn: order, keys });
+  owner.current.keys = keys;
+  useLayoutEffect(() => {
+    const { current } = owner;
+    // Effects of children come before their parents'.
+    const after = owners.findIndex((other) => other.drawn > current.drawn);
+    owners.splice(after < 0 ? owners.length : after, 0, current);
+    return () => void owners.splice(owners.indexOf(current), 1);
+  }, []);
+}
+
+/** What the innermost owner of a key does; undefined where nobody has it. */
+function ownKey(name: keyof PageKeys): (() => void) | undefined {
+  return owners.findLast(({ keys }) => keys[name] !== undefined)?.keys[name];
 }
 
 export const SHORTCUTS: readonly [keys: string, does: string][] = [
@@ -63,8 +90,13 @@ function writes(target: EventTarget | null): boolean {
   );
 }
 
+function pressOwn(name: keyof PageKeys): boolean {
+  const does = ownKey(name);
+  does?.();
+  return does !== undefined;
+}
+
 function press(event: KeyboardEvent): boolean {
-  const keys = pageKeys.peek();
   if (performance.now() - going < 1_500) {
     going = Number.NEGATIVE_INFINITY;
     const place = PLACES[event.key];
@@ -80,17 +112,13 @@ function press(event: KeyboardEvent): boolean {
       going = performance.now();
       return true;
     case "/":
-      keys.filter?.();
-      return keys.filter !== undefined;
+      return pressOwn("filter");
     case "p":
-      keys.pause?.();
-      return keys.pause !== undefined;
+      return pressOwn("pause");
     case "j":
-      keys.next?.();
-      return keys.next !== undefined;
+      return pressOwn("next");
     case "k":
-      keys.previous?.();
-      return keys.previous !== undefined;
+      return pressOwn("previous");
     default:
       return false;
   }

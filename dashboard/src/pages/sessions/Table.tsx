@@ -7,7 +7,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import { destination } from "../../api/session";
 import { byteRate, bytes, endpoint, things } from "../../format";
 import { live, type Row } from "../../live";
-import { pageKeys } from "../../parts/keys";
+import { usePageKeys } from "../../parts/keys";
 import { Bytes, Lasted, Name, State } from "../../parts/Text";
 import { isNarrow } from "../../parts/theme";
 import { Cell, type Column, type ColumnShape, rateOf, shapeOf } from "./columns";
@@ -120,13 +120,9 @@ export function Table(props: TableProps) {
   // The line that was moved to may not have been an element until now.
   useEffect(focusWanted);
 
-  useEffect(() => {
-    const before = pageKeys.peek();
-    pageKeys.value = {
-      ...before,
-      next: () => move(document.activeElement?.closest("[data-line]") ? current + 1 : current),
-      previous: () => move(current - 1),
-    };
+  usePageKeys({
+    next: () => move(document.activeElement?.closest("[data-line]") ? current + 1 : current),
+    previous: () => move(current - 1),
   });
 
   const open = (line: Line | undefined): void => {
