@@ -21,6 +21,8 @@ export interface Row {
   text: string;
   /** Place in the store's array; -1 once it is out. */
   place: number;
+  /** Place in the index of words; -1 where it is in none. */
+  slot: number;
   /** When its end was seen, by the browser's monotonic clock; 0 while it runs. */
   endedAt: number;
 }
@@ -49,8 +51,6 @@ export const RATE_STALE_MS = 3_000;
 const APPLY_MS = 50;
 /** As many are held back at most; beyond, they are applied at once. */
 const MOST_PENDING = 4_000;
-/** With each time, so many parts of the word index are brought up to date. */
-const REFRESHED = 16;
 /** Redraws per second are bounded by this. */
 const REDRAW_MS = 200;
 const BACKOFF_MS = [500, 1_000, 2_000, 5_000, 10_000];
@@ -64,6 +64,7 @@ export function makeRow(session: Session): Row {
     rateReceived: 0,
     text: searchText(session),
     place: -1,
+    slot: -1,
     endedAt: 0,
   };
 }
@@ -81,7 +82,7 @@ export class LiveStore {
   /** Every row, in no order. Ended ones stay for `LINGER_MS`. */
   readonly rows: Row[] = [];
   /** What the text filter looks through. */
-  readonly words = new WordIndex(this.rows);
+  readonly words = new WordIndex();
   readonly connection = signal<Connection>({ kind: "idle" });
   /** Grows when rows were added, changed or removed; at most five times a second. */
   readonly version = signal(0);
@@ -142,7 +143,6 @@ export class LiveStore {
       if (session.updated_at > newest) newest = session.updated_at;
     }
     if (newest !== "") this.#setClock(Date.parse(newest) - Date.now());
-    this.words.refresh(REFRESHED);
     this.#changed();
   }
 
@@ -188,7 +188,7 @@ export class LiveStore {
     }
     if (before.dest_ip !== session.dest_ip || before.status !== session.status) {
       row.text = searchText(session);
-      this.words.touch(row.place);
+      this.words.change(row);
     }
     row.session = session;
     row.updatedMs = at;
@@ -202,7 +202,7 @@ export class LiveStore {
   #add(row: Row): void {
     row.place = this.rows.length;
     this.rows.push(row);
-    this.words.touch(row.place);
+    this.words.add(row);
     this.#byId.set(row.session.session_id, row);
     this.running += 1;
     for (const take of this.#added) take(row);
@@ -220,9 +220,8 @@ export class LiveStore {
 
   #remove(row: Row): void {
     if (row.place < 0) return;
+    this.words.remove(row);
     const last = this.rows.pop();
-    this.words.touch(this.rows.length);
-    this.words.touch(row.place);
     if (last !== undefined && last !== row) {
       this.rows[row.place] = last;
       last.place = row.place;
@@ -234,7 +233,6 @@ export class LiveStore {
 
   /** Drops ended sessions that were in view long enough. */
   sweep(now = performance.now()): void {
-    this.words.refresh(REFRESHED);
     let gone = 0;
     for (const row of this.#leaving) {
       if (now - row.endedAt < LINGER_MS) break;

@@ -20,10 +20,7 @@ function both(from: LiveStore, text: string): [string[], string[]] {
   const found = from.words.find(words);
   const users = (passes: (row: LiveStore["rows"][number]) => boolean): string[] =>
     from.rows.filter(passes).map((row) => row.session.user);
-  return [
-    users((row) => found.has(row.place)),
-    users((row) => words.every((word) => row.text.includes(word))),
-  ];
+  return [users((row) => found.has(row)), users((row) => words.every((word) => row.text.includes(word)))];
 }
 
 describe("looking for words", () => {
@@ -54,7 +51,6 @@ describe("looking for words", () => {
 
   test("knows of rows that came, went and changed since it looked last", () => {
     const from = store(300);
-    from.words.refresh();
     from.put("opened", example({ session_id: "new", user: "newcomer" }));
     from.put("ended", example({ session_id: "id-7", user: "user-7", status: "closed", updated_at: at(9) }));
     from.put(
@@ -72,7 +68,31 @@ describe("looking for words", () => {
     }
   });
 
+  test("rows that stay are found when most of those beside them have gone, and others came", () => {
+    const from = store(1_000);
+    const end = (number: number): void =>
+      from.put(
+        "ended",
+        example({ session_id: `id-${number}`, user: `user-${number}`, status: "closed", updated_at: at(9) }),
+      );
+    for (let number = 0; number < 1_000; number += 1) if (number % 10 !== 0) end(number);
+    from.sweep(Number.POSITIVE_INFINITY);
+    for (let number = 0; number < 500; number += 1) {
+      from.put("opened", example({ session_id: `late-${number}`, user: `later-${number}` }));
+    }
+    expect(from.rows).toHaveLength(600);
+    expect(new Set(from.rows.map((row) => row.slot)).size).toBe(600);
+    for (const text of ["user-", "user-990", "later-", "later-499 late-4", "er-1"]) {
+      const [found, wanted] = both(from, text);
+      expect(found).toEqual(wanted);
+      expect(found.length).toBeGreaterThan(0);
+    }
+    expect(from.words.find(["er-"]).all).toBe(true);
+    expect(from.words.find(["closed"]).all).toBe(false);
+  });
+
   test("an index of no rows finds nothing", () => {
-    expect(new WordIndex([]).find(["x"]).has(0)).toBe(false);
+    const [row] = store(1).rows;
+    expect(row && new WordIndex().find(["x"]).has({ ...row, slot: -1 })).toBe(false);
   });
 });

@@ -43,24 +43,26 @@ export interface TableProps {
  */
 const TOGETHER = 8;
 
-/** The lines that are elements: those in view, with at least `TOGETHER` before and after them. */
+/** Which blocks of lines are elements: those in view, with one before and one after them. */
 function around({ startIndex, endIndex }: { startIndex: number; endIndex: number }): [number, number] {
-  return [
-    (Math.floor(startIndex / TOGETHER) - 1) * TOGETHER,
-    (Math.floor(endIndex / TOGETHER) + 2) * TOGETHER,
-  ];
+  return [startIndex - 1, endIndex + 2];
 }
 
-/** The virtualizer for a list of equal lines, and what redraws it. */
+/**
+ * The virtualizer for a list of equal lines, and what redraws it. It knows of blocks only: it measures each
+ * of its items again whenever their number changes, which it does with each letter of a filter.
+ */
 function useLines(count: number, height: number) {
   const scroller = useRef<HTMLDivElement>(null);
   const [, redraw] = useState("");
+  const block = height * TOGETHER;
+  const blocks = Math.ceil(count / TOGETHER);
   const [list] = useState(
     () =>
       new Virtualizer<HTMLDivElement, Element>({
-        count,
+        count: blocks,
         getScrollElement: () => scroller.current,
-        estimateSize: () => height,
+        estimateSize: () => block,
         rangeExtractor: (range) => {
           const [from, to] = around(range);
           const first = Math.max(0, from);
@@ -75,12 +77,15 @@ function useLines(count: number, height: number) {
         },
       }),
   );
-  list.setOptions({ ...list.options, count, estimateSize: () => height });
+  list.setOptions({ ...list.options, count: blocks, estimateSize: () => block });
   useLayoutEffect(() => list._didMount(), [list]);
   useLayoutEffect(() => list._willUpdate());
   // Another height is the reason to measure.
   useLayoutEffect(() => list.measure(), [height, list]);
-  return { scroller, list };
+  const shown = list.getVirtualItems();
+  const first = (shown[0]?.index ?? 0) * TOGETHER;
+  const end = Math.min(count, ((shown.at(-1)?.index ?? -1) + 1) * TOGETHER);
+  return { scroller, first, end };
 }
 
 export function Table(props: TableProps) {
@@ -89,15 +94,13 @@ export function Table(props: TableProps) {
   const narrow = isNarrow.value;
   const height = narrow ? CARD_HEIGHT : LINE_HEIGHT;
   const { lines, columns, onEnd } = props;
-  const { scroller, list } = useLines(lines.length, height);
+  const { scroller, first, end } = useLines(lines.length, height);
   const [current, setCurrent] = useState(0);
   const wanted = useRef(-1);
-  const items = list.getVirtualItems();
-  const last = items.at(-1)?.index ?? 0;
 
   useEffect(() => {
-    if (last >= lines.length - 20) onEnd?.();
-  }, [last, lines.length, onEnd]);
+    if (end > lines.length - 20) onEnd?.();
+  }, [end, lines.length, onEnd]);
 
   const focusWanted = (): void => {
     if (wanted.current < 0) return;
@@ -112,7 +115,7 @@ export function Table(props: TableProps) {
     const index = Math.max(0, Math.min(lines.length - 1, to));
     setCurrent(index);
     wanted.current = index;
-    list.scrollToIndex(index);
+    if (scroller.current !== null) bringIntoView(scroller.current, index * height, height);
     // Where nothing changes, nothing is drawn anew.
     focusWanted();
   };
@@ -152,7 +155,7 @@ export function Table(props: TableProps) {
   const shapes = useMemo(() => columns.map(shapeOf), [columns]);
   const least = narrow ? 0 : shapes.reduce((sum, shape) => sum + shape.least + GAP, 2 * PADDING);
   const focusable = Math.min(current, Math.max(0, lines.length - 1));
-  const anyInView = items.some((item) => item.index === focusable);
+  const inView = focusable >= first && focusable < end;
 
   return (
     <div
@@ -189,21 +192,22 @@ export function Table(props: TableProps) {
       <div
         class="table-body"
         role="rowgroup"
-        style={{ height: `${list.getTotalSize()}px`, minWidth: `${least}px` }}
+        style={{ height: `${lines.length * height}px`, minWidth: `${least}px` }}
       >
-        {items.map(({ key, index, start }) => {
+        {Array.from({ length: end - first }, (_, at) => {
+          const index = first + at;
           const line = lines.at(index);
           return (
             line !== undefined && (
               <LineOf
-                key={key}
+                key={index}
                 index={index}
                 line={line}
-                top={start}
+                top={index * height}
                 columns={columns}
                 shapes={shapes}
                 narrow={narrow}
-                reachable={anyInView ? index === focusable : index === items[0]?.index}
+                reachable={index === (inView ? focusable : first)}
                 chosen={line.kind === "row" && line.row.session.session_id === props.opened}
               />
             )
@@ -212,6 +216,14 @@ export function Table(props: TableProps) {
       </div>
     </div>
   );
+}
+
+/** Scrolls no further than it takes to show a line whole, which stands below a head that stays in place. */
+function bringIntoView(scroller: HTMLElement, top: number, height: number): void {
+  const head = scroller.firstElementChild?.getBoundingClientRect().height ?? 0;
+  const most = top + height + head - scroller.clientHeight;
+  if (scroller.scrollTop > top) scroller.scrollTop = top;
+  else if (scroller.scrollTop < most) scroller.scrollTop = most;
 }
 
 /** The number of the line in which something happened; -1 outside of all. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { example } from "../../example";
 import { LiveStore, makeRow } from "../../live";
+import { WordIndex } from "../../words";
 import { group, lines } from "./group";
 import { parseSort, SORT_KEYS, sortText } from "./order";
 import { freeze, RowView } from "./view";
@@ -45,6 +46,44 @@ describe("the order of rows", () => {
     view.add(row("newest", "a", 0, 3));
     view.arrange({ key: "start_time", down: true }, NOW);
     expect(names(view.choose(NONE, NOW))).toEqual(["newest", "newer", "old"]);
+  });
+
+  test("a text that goes on finds what it would find at once, and so does one that is another", () => {
+    const users = Array.from({ length: 300 }, (_, number) => `user-${number}`);
+    const rows = users.map((user, number) => row(user, user, number));
+    const view = new RowView(rows, false, new WordIndex(rows));
+    view.arrange({ key: "bytes_sent", down: true }, NOW);
+    const texts = [
+      "u",
+      "user-1",
+      "user-12",
+      "user-12 2",
+      "user-12 29",
+      "er-12 129",
+      "user-2",
+      "user-2 tcp",
+      "",
+    ];
+    for (const text of texts) {
+      for (const conditions of [{}, { min_bytes: "100" }]) {
+        const fresh = new RowView(rows, false);
+        fresh.arrange({ key: "bytes_sent", down: true }, NOW);
+        const wanted = names(fresh.choose({ text, conditions }, NOW));
+        expect(names(view.choose({ text, conditions }, NOW)), text).toEqual(wanted);
+        expect(wanted.length).toBeGreaterThan(0);
+      }
+    }
+  });
+
+  test("rows that came since are found after the next arrangement", () => {
+    const rows = ["user-1", "user-12"].map((user) => row(user, user, 0));
+    const view = new RowView(rows, false);
+    view.arrange(null, NOW);
+    expect(names(view.choose({ ...NONE, text: "user" }, NOW))).toEqual(["user-1", "user-12"]);
+    view.add(row("user-13", "user-13", 0));
+    expect(names(view.choose({ ...NONE, text: "user-1" }, NOW))).toEqual(["user-1", "user-12"]);
+    view.arrange(null, NOW);
+    expect(names(view.choose({ ...NONE, text: "user-1" }, NOW))).toEqual(["user-1", "user-12", "user-13"]);
   });
 
   test("a paused view does not change while its sessions go on", () => {
