@@ -40,21 +40,61 @@ export function hashOf(
 
 const hash = signal(location.hash);
 window.addEventListener("hashchange", () => {
+  forget();
   hash.value = location.hash;
 });
 
 export const route = computed(() => parseHash(hash.value));
 
-/** Goes to a place; `replace` leaves no step to go back to, as for each letter of a filter. */
-export function go(target: string, how: "push" | "replace" = "push"): void {
-  if (target === location.hash) return;
-  if (how === "push") history.pushState(null, "", target);
-  else history.replaceState(null, "", target);
+/**
+ * How an address is gone to: `push` leaves a step to go back to, `replace` none; neither does `typed`,
+ * which browsers are told once typing rests, since to tell them takes several milliseconds.
+ */
+export type Way = "push" | "replace" | "typed";
+
+/** Typing rests, milliseconds. */
+const REST_MS = 300;
+let telling: ReturnType<typeof setTimeout> | null = null;
+
+/** The browser is not told what it was going to be told. */
+function forget(): void {
+  if (telling !== null) clearTimeout(telling);
+  telling = null;
+}
+
+/** Tells the browser what it has not been told yet. */
+function tell(): void {
+  if (telling !== null) history.replaceState(null, "", hash.peek());
+  forget();
+}
+window.addEventListener("pagehide", tell);
+// A link to where the browser believes to be would lead nowhere.
+window.addEventListener("click", tell, { capture: true });
+
+/** Goes to a place. */
+export function go(target: string, how: Way = "push"): void {
+  if (target === hash.peek()) return;
+  switch (how) {
+    case "push":
+      tell();
+      history.pushState(null, "", target);
+      break;
+    case "replace":
+      forget();
+      history.replaceState(null, "", target);
+      break;
+    case "typed":
+      forget();
+      telling = setTimeout(tell, REST_MS);
+      break;
+    default:
+      how satisfies never;
+  }
   hash.value = target;
 }
 
 /** Changes parameters of the present page; null takes one away. */
-export function setParams(changes: Record<string, string | null>, how: "push" | "replace" = "replace"): void {
+export function setParams(changes: Record<string, string | null>, how: Way = "replace"): void {
   const { page, params } = route.peek();
   const next = new URLSearchParams(params);
   for (const [name, value] of Object.entries(changes)) {

@@ -366,7 +366,7 @@ function Toolbar(props: PageProps & { grouping: Grouping | null }) {
           spellcheck={false}
           onInput={(event) => {
             busy();
-            setParams({ q: event.currentTarget.value });
+            setParams({ q: event.currentTarget.value }, "typed");
           }}
           onKeyDown={(event) => {
             if (event.key === "Escape") event.currentTarget.blur();
