@@ -74,6 +74,31 @@ function searchText(session: Session): string {
   return `${session.user}\n${name}\n${session.dest_ip}:${session.dest_port}\n${session.source_ip}:${session.source_port}\n${session.session_id}\n${session.acl_rule_matched ?? ""}\n${session.status}\n${session.close_reason ?? ""}\n${session.close_detail ?? ""}\n${session.protocol}\n${session.node_id}`.toLowerCase();
 }
 
+/** Texts that hardly ever change while a session runs. */
+const STEADY = [
+  "session_id",
+  "user",
+  "start_time",
+  "source_ip",
+  "dest_ip",
+  "dest_host",
+  "acl_rule_matched",
+  "egress_ip",
+  "node_id",
+] as const satisfies readonly (keyof Session)[];
+
+/**
+ * Lets a session keep the texts of its former state where they are the same. The new ones go at once then;
+ * otherwise thousands per second grow old, and collecting those holds the page up for a tenth of a second.
+ */
+function keepTexts(before: Session, session: Session): void {
+  for (const name of STEADY) keep(before, session, name);
+}
+
+function keep<K extends keyof Session>(before: Session, session: Session, name: K): void {
+  if (before[name] === session[name]) session[name] = before[name];
+}
+
 type EventName = "opened" | "updated" | "ended";
 type Pending = { name: EventName; json: string };
 
@@ -190,6 +215,7 @@ export class LiveStore {
       row.text = searchText(session);
       this.words.change(row);
     }
+    keepTexts(before, session);
     row.session = session;
     row.updatedMs = at;
   }
