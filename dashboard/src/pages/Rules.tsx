@@ -235,8 +235,10 @@ function RuleLists({ data }: { data: RulesView }) {
       </Empty>
     );
   }
+  const own = data.users.filter((user) => user.rules.length > 0);
+  const others = data.users.filter((user) => user.rules.length === 0);
   const lists = [
-    ...data.users.map((user) => ({
+    ...own.map((user) => ({
       title: `User ${visible(user.username)}`,
       groups: user.groups,
       rules: user.rules,
@@ -249,25 +251,41 @@ function RuleLists({ data }: { data: RulesView }) {
   ];
   return (
     <>
-      <p class="summary">
-        <span>
-          Where no rule matches: <b>{data.default_policy ?? "–"}</b>. Changed{" "}
-          {things(data.generation, "time")} since the start.
-        </span>
+      <p>
+        Where no rule matches: <b>{data.default_policy ?? "–"}</b>. The rules have changed{" "}
+        {things(data.generation, "time")} since the start.
       </p>
-      {lists.length === 0 && <Empty title="There are no rules but the default policy" />}
+      {lists.length + others.length === 0 && <Empty title="There are no rules but the default policy" />}
       {lists.map((list) => (
         <Panel key={list.title} title={list.title} wide>
           {list.groups.length > 0 && (
             <p class="quiet">Also the rules of {list.groups.map(visible).join(", ")}.</p>
           )}
           {list.rules.length === 0 ? (
-            <p class="quiet">No rules of its own.</p>
+            <p class="quiet">No rules.</p>
           ) : (
             <RuleTable label={`Rules of ${list.title}`} list={list.rules} chosen={chosen} />
           )}
         </Panel>
       ))}
+      {others.length > 0 && (
+        <Panel title="Users without rules of their own" wide>
+          <dl class="facts">
+            {others.map((user) => (
+              <div key={user.username}>
+                <dt>
+                  <Name text={user.username} />
+                </dt>
+                <dd>
+                  {user.groups.length === 0
+                    ? "in no group"
+                    : `the rules of ${user.groups.map(visible).join(", ")}`}
+                </dd>
+              </div>
+            ))}
+          </dl>
+        </Panel>
+      )}
     </>
   );
 }

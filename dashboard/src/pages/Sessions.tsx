@@ -381,10 +381,11 @@ function Toolbar(props: PageProps & { grouping: Grouping | null }) {
             value={props.grouping ?? ""}
             onChange={(event) => setParams({ group: event.currentTarget.value })}
           >
-            <option value="">nothing</option>
+            {/* A phone has no place for the label. */}
+            <option value="">{isNarrow.value ? "Group by…" : "nothing"}</option>
             {GROUPINGS.map((name) => (
               <option key={name} value={name}>
-                {groupingLabel(name)}
+                {isNarrow.value ? `By ${groupingLabel(name).toLowerCase()}` : groupingLabel(name)}
               </option>
             ))}
           </select>

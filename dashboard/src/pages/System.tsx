@@ -47,12 +47,14 @@ export function System() {
             )}
           </Show>
         </Panel>
-        <Panel title="Resources">
-          <Show of={used}>{(data) => <ResourceFacts data={data} />}</Show>
-        </Panel>
-        <Panel title="Connection pool">
-          <Show of={spares}>{(data) => <PoolFacts data={data} />}</Show>
-        </Panel>
+        <div class="stack">
+          <Panel title="Resources">
+            <Show of={used}>{(data) => <ResourceFacts data={data} />}</Show>
+          </Panel>
+          <Panel title="Connection pool">
+            <Show of={spares}>{(data) => <PoolFacts data={data} />}</Show>
+          </Panel>
+        </div>
       </div>
       <Panel title="Configuration as loaded" wide>
         <Show of={setup} rows={8}>

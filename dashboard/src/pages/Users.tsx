@@ -39,6 +39,7 @@ export function Users() {
             ],
             link: hashOf("users", { ...Object.fromEntries(params), user: row.user }),
             empty: "(unknown)",
+            chosen: row.user === user,
           }))
         }
       />

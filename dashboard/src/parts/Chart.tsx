@@ -61,6 +61,12 @@ function span({ times, form }: ChartProps): [number, number] {
   return [first, last + step];
 }
 
+/** When a point was: bars for days have a date. */
+function pointTime(time: number, { form, times }: ChartProps): string {
+  const [first = 0, second = 0] = times;
+  return form === "bars" && second - first >= 86_400 ? day(time * 1000) : moment(time * 1000, Date.now());
+}
+
 /** Local times for the axis; dates where it shows days. */
 function timeLabels(splits: readonly number[]): string[] {
   const days = (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * 86_400;
@@ -182,8 +188,8 @@ export function Chart(props: ChartProps) {
             <span class="quiet">{line.label}</span> <b>{reading(line)}</b>
           </span>
         ))}
-        {index !== null && time !== undefined && (
-          <span class="quiet chart-time">{moment(time * 1000, Date.now())}</span>
+        {(index !== null || props.form === "bars") && time !== undefined && (
+          <span class="quiet chart-time">{pointTime(time, props)}</span>
         )}
       </figcaption>
       <div

@@ -12,6 +12,8 @@ export interface Ranked {
   figures: readonly ComponentChildren[];
   link: string;
   empty?: string;
+  /** Whether the page shows more of this one. */
+  chosen?: boolean;
 }
 
 export function Ranking({
@@ -42,7 +44,7 @@ export function Ranking({
           <tr key={rank}>
             <td class="ranked">
               <span class="bar" aria-hidden="true" style={{ width: `${(row.weight / most) * 100}%` }} />
-              <a href={row.link}>
+              <a href={row.link} aria-current={row.chosen === true ? "true" : undefined}>
                 <Name text={row.name} empty={row.empty ?? "(none)"} />
               </a>
             </td>
