@@ -73,7 +73,7 @@ function sample(): void {
   last = { at, opened, sent, received };
 }
 
-/** Reads what the server remembers, again after each reconnection. */
+/** Reads what the server remembers. */
 async function recall(): Promise<void> {
   stop?.abort();
   const asking = new AbortController();
@@ -116,7 +116,11 @@ async function recall(): Promise<void> {
 /** Begins to take the pulse. */
 export function takePulse(): void {
   setInterval(sample, STEP * 1000);
+  let lost = false;
+  // At the beginning together with the stream, and again after each loss.
   effect(() => {
-    if (live.connection.value.kind === "open") void recall();
+    const { kind } = live.connection.value;
+    if (kind === "connecting" || (kind === "open" && lost)) void recall();
+    lost = kind === "lost";
   });
 }

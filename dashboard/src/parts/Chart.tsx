@@ -145,17 +145,20 @@ export function Chart(props: ChartProps) {
   latest.current = props;
   const dark = isDark.value;
   const shape = props.lines.map((line) => line.label).join();
+  const isEmpty = props.times.length === 0;
+  const shown = useRef<readonly number[] | null>(null);
 
-  // Colours and lines are reasons to draw anew.
+  // Colours and lines are reasons to draw anew. An empty chart would only be in the way of what comes first.
   useEffect(() => {
     const element = place.current;
-    if (element === null) return;
+    if (element === null || isEmpty) return;
     const drawn = new uPlot(
       options(props, () => latest.current, element.clientWidth, setIndex),
       data(props),
       element,
     );
     chart.current = drawn;
+    shown.current = props.times;
     const watch = new ResizeObserver(() => {
       if (element.clientWidth !== drawn.width) {
         drawn.setSize({ width: element.clientWidth, height: props.height ?? HEIGHT });
@@ -167,9 +170,13 @@ export function Chart(props: ChartProps) {
       drawn.destroy();
       chart.current = null;
     };
-  }, [dark, shape]);
+  }, [dark, shape, isEmpty]);
 
-  useEffect(() => chart.current?.setData(data(props)), [props.times, props.lines]);
+  // The values are those of the times.
+  useEffect(() => {
+    if (shown.current !== props.times) chart.current?.setData(data(props));
+    shown.current = props.times;
+  }, [props.times]);
 
   const at = index ?? props.times.length - 1;
   const time = props.times[at];
