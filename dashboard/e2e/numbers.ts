@@ -13,7 +13,7 @@ import { Alone, type AlonePage } from "./harness/alone";
 import { launch } from "./harness/browser";
 import { CONFIG, RULES, Traffic, writePast } from "./harness/demo";
 import { Server } from "./harness/proxy";
-import { Names, Target } from "./harness/target";
+import { asAsked, Names, Target } from "./harness/target";
 import { until } from "./harness/until";
 
 const ROWS = Number(process.env.ROWS ?? 100_000);
@@ -170,7 +170,7 @@ test("a long live list", { timeout: 300_000 }, async () => {
 });
 
 test("the first view", { timeout: 300_000 }, async () => {
-  const [target, names] = await Promise.all([Target.start(), Names.start()]);
+  const [target, names] = await Promise.all([Target.start(0, asAsked), Names.start()]);
   const server = await Server.start(`${CONFIG}\n${names.config}`, { "acl.toml": RULES }, writePast);
   const traffic = new Traffic(server.socks, target.port, 20);
   try {

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import { launch } from "./harness/browser";
 import { CONFIG, RULES, Traffic, writePast } from "./harness/demo";
 import { Server } from "./harness/proxy";
-import { Names, Target } from "./harness/target";
+import { asAsked, Names, Target } from "./harness/target";
 import { until } from "./harness/until";
 
 /** Pictures that the documentation shows, and where they lie; the others are only to be looked at. */
@@ -35,7 +35,7 @@ let browser: Browser;
 
 beforeAll(
   async () => {
-    [target, names] = await Promise.all([Target.start(8443), Names.start()]);
+    [target, names] = await Promise.all([Target.start(8443, asAsked), Names.start()]);
     server = await Server.start(`${CONFIG}\n${names.config}`, { "acl.toml": RULES }, writePast);
     traffic = new Traffic(server.socks, target.port, 40);
     const fonts = resolve(server.folder, "fonts.conf");

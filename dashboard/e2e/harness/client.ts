@@ -3,6 +3,8 @@
 import { once } from "node:events";
 import { connect, isIP, type Socket } from "node:net";
 
+import { REQUEST_HEAD } from "./target";
+
 /** Who asks; nobody where there is no login. */
 export interface Login {
   user: string;
@@ -105,6 +107,15 @@ export class Client {
   async echo(count: number): Promise<void> {
     this.line.socket.write(Buffer.alloc(count, 7));
     await this.line.read(count);
+  }
+
+  /** Sends so many bytes to a target that answers as it is asked, and reads as many as it asked for. */
+  async exchange(sent: number, received: number): Promise<void> {
+    const request = Buffer.alloc(Math.max(REQUEST_HEAD, sent), 7);
+    request.writeUInt32BE(request.length, 0);
+    request.writeUInt32BE(received, 4);
+    this.line.socket.write(request);
+    await this.line.read(received);
   }
 
   /** Sends so many bytes and reads what comes back as it comes. */

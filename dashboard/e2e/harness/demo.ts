@@ -176,7 +176,7 @@ export function writePast(folder: string, sessions = 6_000): void {
   });
 }
 
-/** Traffic that goes on until it is stopped: so many sessions at once, each with its own pace. */
+/** Traffic to a target that answers as it is asked, until it is stopped: so many sessions at once, each with its own pace. */
 export class Traffic {
   private going = true;
   private readonly lanes: Promise<void>[];
@@ -199,7 +199,7 @@ export class Traffic {
       await pause(roll() * 2_500);
       const fate = roll();
       const [user] = pick(USERS, ([, weight]) => weight, roll());
-      const [dest, , sent] = pick(DESTINATIONS, ([, weight]) => weight, roll());
+      const [dest, , sent, received] = pick(DESTINATIONS, ([, weight]) => weight, roll());
       if (fate < 0.04) {
         const [refused, name] = REFUSED[Math.floor(roll() * REFUSED.length)] ?? ["", ""];
         await Client.ask(this.socks, name, this.port, { user: refused, password: "demo" });
@@ -210,7 +210,8 @@ export class Traffic {
       if (typeof client === "number") continue;
       const rounds = 3 + Math.floor(roll() * 60);
       for (let round = 0; round < rounds && this.going; round += 1) {
-        await client.echo(Math.round(100 + (sent / 40) * roll()));
+        const share = roll() / 40;
+        await client.exchange(Math.round(100 + sent * share), Math.round(100 + received * share));
         await pause(roll() * 900);
       }
       client.close();

@@ -4,7 +4,34 @@ import { createSocket, type Socket as Datagrams } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 
-/** A server on a loopback port, a free one where none is named, that sends back what it gets. */
+/** What a target does with a connection. */
+type Answers = (socket: Socket) => void;
+
+function echo(socket: Socket): void {
+  socket.pipe(socket);
+}
+
+/** The beginning of a request to a target that answers as it is asked: its length, its answer's length. */
+export const REQUEST_HEAD = 8;
+
+/** Answers each request with as many bytes as it wants. */
+export function asAsked(socket: Socket): void {
+  let held: Buffer = Buffer.alloc(0);
+  let [left, answer] = [0, 0];
+  socket.on("data", (chunk) => {
+    held = Buffer.concat([held, chunk]);
+    while (left > 0 || held.length >= REQUEST_HEAD) {
+      if (left === 0) [left, answer] = [held.readUInt32BE(0), held.readUInt32BE(4)];
+      const taken = Math.min(left, held.length);
+      left -= taken;
+      held = held.subarray(taken);
+      if (left > 0) return;
+      socket.write(Buffer.alloc(answer, 7));
+    }
+  });
+}
+
+/** A server on a loopback port, a free one where none is named; unless told otherwise it sends back what it gets. */
 export class Target {
   private constructor(
     private readonly server: Server,
@@ -12,7 +39,7 @@ export class Target {
     readonly port: number,
   ) {}
 
-  static async start(port = 0): Promise<Target> {
+  static async start(port = 0, answers: Answers = echo): Promise<Target> {
     const open = new Set<Socket>();
     const server = createServer({ allowHalfOpen: false }, (socket) => {
       open.add(socket);
@@ -20,7 +47,7 @@ export class Target {
       socket.on("close", () => open.delete(socket));
       // A session that is cut resets its target; that is no news here.
       socket.on("error", () => socket.destroy());
-      socket.pipe(socket);
+      answers(socket);
     });
     server.listen(port, "127.0.0.1");
     await once(server, "listening");
