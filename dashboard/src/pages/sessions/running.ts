@@ -10,8 +10,8 @@ import { freeze, RowView } from "./view";
 /** At least so long between two arrangements, milliseconds, and a multiple of what the last one took. */
 const ARRANGE_MS = 400;
 const ARRANGE_SHARE = 12;
-/** A visitor who neither scrolled nor typed for so long rests, milliseconds. */
-const REST_MS = 150;
+/** A visitor who neither scrolled nor typed for so long rests, milliseconds: longer than it takes to find the next key. */
+const REST_MS = 350;
 
 export interface Frozen {
   view: RowView;
