@@ -86,11 +86,11 @@ export function shapeOf(column: Column): ColumnShape {
     case "user":
       return { label: "User", width: "minmax(90px, 1.2fr)", least: 90, fit: "cut", sort: "user" };
     case "dest":
-      return { label: "Destination", width: "minmax(168px, 2.4fr)", least: 168, fit: "cut", sort: "dest" };
+      return { label: "Destination", width: "minmax(168px, 2.6fr)", least: 168, fit: "cut", sort: "dest" };
     case "source":
       return { label: "Source", width: "minmax(124px, 1.1fr)", least: 124, fit: "cut", sort: "source" };
     case "status":
-      return { label: "State", width: "minmax(154px, 1.3fr)", least: 154, fit: "whole", sort: "status" };
+      return { label: "State", width: "minmax(150px, 1.3fr)", least: 150, fit: "whole", sort: "status" };
     case "start_time":
       return { label: "Started", width: "minmax(72px, 0.9fr)", least: 72, fit: "cut", sort: "start_time" };
     case "end_time":
@@ -112,7 +112,7 @@ export function shapeOf(column: Column): ColumnShape {
     case "command":
       return { label: "Command", width: "112px", least: 112, fit: "cut" };
     case "rule":
-      return { label: "Rule", width: "minmax(120px, 1.4fr)", least: 120, fit: "cut", sort: "rule" };
+      return { label: "Rule", width: "minmax(100px, 1fr)", least: 100, fit: "cut", sort: "rule" };
     case "connect":
       return { label: "Connect", width: "84px", least: 84, fit: "right" };
     case "egress":
