@@ -16,9 +16,7 @@ mod support;
 use std::time::Duration;
 
 use rustsocks_sessions::{Clock, Record, Rules, Status, Table};
-use rustsocks_storage::{
-    Durability, Filter, MOST_NOTED, Paging, Sort, SqliteStore, Store, WindowQuery,
-};
+use rustsocks_storage::{Durability, Filter, Paging, Sort, SqliteStore, Store, WindowQuery};
 use rustsocks_testkit::Kind;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -82,9 +80,7 @@ async fn measure(store: &Store, sessions: u64) {
         let last = (first + 4096).min(sessions);
         let records: Vec<Record> = (first..last).map(|number| session(number, sessions)).collect();
         store.save_batch(&records, 0, |_| {}).await.unwrap();
-        store.fold(MOST_NOTED).await.unwrap();
     }
-    store.fold(1).await.unwrap();
     let took = began.elapsed().as_secs_f64();
     let each = (processor_time() - spent).as_secs_f64() * 1e6 / sessions as f64;
     let rate = sessions as f64 / took;

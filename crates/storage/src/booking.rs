@@ -1,7 +1,6 @@
 //! One write to a database: rows, rollups, usage and the node's version, all or none.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rustsocks_sessions::{Record, SessionId};
 
@@ -93,7 +92,17 @@ impl<C: Connected + Send> Booking<'_, C> {
         for ids in ids.chunks(CHUNK) {
             self.connection.execute(sql::delete(self.dialect, ids)).await?;
         }
+        let starts: Vec<i64> = changes.minutes().map(|(key, _)| key.start).collect();
         let booked = self.book(ids.len(), changes).await?;
+        if let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) {
+            for (kind, span) in
+                Kind::ALL.into_iter().flat_map(|kind| SPANS.map(|span| (kind, span)))
+            {
+                let first = first.div_euclid(span) * span;
+                let empty = sql::forget_empty(self.dialect, kind, span, first, *last);
+                self.connection.execute(empty).await?;
+            }
+        }
         self.run("COMMIT").await?;
         Ok(booked)
     }
@@ -139,52 +148,35 @@ impl<C: Connected + Send> Booking<'_, C> {
         Ok(known)
     }
 
-    /// Counts the write, and notes what it changes in the rollups.
+    /// Writes what changes in the rollups, and counts the write.
     async fn book(&mut self, rows: usize, changes: Changes) -> Result<Booked, StoreError> {
-        self.connection.execute(sql::next_version(self.dialect, self.writer)).await?;
-        let row = self.connection.fetch(sql::own_version(self.dialect, self.writer)).await?;
-        let version = row.first().map(|row| row.number("version")).transpose()?.flatten();
-        let version = version.unwrap_or(0);
-        let writer: Arc<str> = self.writer.into();
-        let changed: Vec<(&Key, &Sums)> = changes.minutes().collect();
-        let mut noted = 0;
-        for rows in in_powers_of_two(&changed) {
-            let note = sql::log_changes(self.dialect, &writer, version, noted, rows);
-            self.connection.execute(note).await?;
-            noted += rows.len();
+        for span in SPANS {
+            let changed = by_span(&changes, span);
+            for rows in in_powers_of_two(&changed) {
+                self.connection.execute(sql::add_to_rollups(self.dialect, span, rows)).await?;
+            }
         }
         let flows = changes.flows();
         for rows in in_powers_of_two(&flows) {
             self.connection.execute(sql::add_to_usage(self.dialect, rows)).await?;
         }
-        Ok(Booked { version, rows: rows as u64, noted, changes })
+        self.connection.execute(sql::next_version(self.dialect, self.writer)).await?;
+        let row = self.connection.fetch(sql::own_version(self.dialect, self.writer)).await?;
+        let version = row.first().map(|row| row.number("version")).transpose()?.flatten();
+        Ok(Booked { version: version.unwrap_or(0), rows: rows as u64, changes })
     }
+}
 
-    /// Adds to the rollups what the writes of `writer` have noted, in one transaction.
-    pub(crate) async fn fold(&mut self, writer: &str) -> Result<(), StoreError> {
-        self.run(self.dialect.begin()).await?;
-        self.connection.fetch(sql::lock_log(self.dialect, writer)).await?;
-        for span in SPANS {
-            self.connection.execute(sql::fold_log(self.dialect, writer, span)).await?;
-        }
-        let lessened = self.connection.fetch(sql::lessened(self.dialect, writer)).await?;
-        self.connection.execute(sql::forget_log(self.dialect, writer)).await?;
-        let bound = |column| lessened.first().map(|row| row.number(column)).transpose();
-        if let (Some(Some(first)), Some(Some(last))) = (bound("first")?, bound("last")?) {
-            self.forget_empty(first, last).await?;
-        }
-        self.run("COMMIT").await
+/// What changes by a span, in the order of the keys, so that two nodes lock rows in one order.
+fn by_span(changes: &Changes, span: i64) -> Vec<(Key, Sums)> {
+    let mut spans: HashMap<Key, Sums> = HashMap::new();
+    for (key, sums) in changes.minutes() {
+        let key = Key { start: key.start.div_euclid(span) * span, ..key.clone() };
+        spans.entry(key).or_default().add(sums);
     }
-
-    /// Forgets rollups of a time in which nothing is left.
-    async fn forget_empty(&mut self, first: i64, last: i64) -> Result<(), StoreError> {
-        for (kind, span) in Kind::ALL.into_iter().flat_map(|kind| SPANS.map(|span| (kind, span))) {
-            let first = first.div_euclid(span) * span;
-            let empty = sql::forget_empty(self.dialect, kind, span, first, last);
-            self.connection.execute(empty).await?;
-        }
-        Ok(())
-    }
+    let mut list: Vec<_> = spans.into_iter().filter(|(_, sums)| !sums.is_zero()).collect();
+    list.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+    list
 }
 
 /// A row in the order of its parts, so that few different statements are prepared.

@@ -54,5 +54,5 @@ pub use sampler::Sampler;
 pub use server::{ServerOptions, ServerStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, OpeningNotice, SqliteOptions, SqliteStore};
-pub use store::{Answer, MOST_NOTED, Store, StoreError};
+pub use store::{Answer, Store, StoreError};
 pub use windows::{Failures, OnDisk, Statistics, WindowQuery};

@@ -50,7 +50,7 @@ impl Ring {
             self.usage.pop_first();
         }
         self.version += 1;
-        Booked { version: self.version, rows: rows as u64, noted: 0, changes }
+        Booked { version: self.version, rows: rows as u64, changes }
     }
 
     fn started_in(&self, first: i64, end: i64) -> impl Iterator<Item = &Record> {

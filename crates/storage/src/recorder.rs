@@ -11,10 +11,10 @@ use rustsocks_journal::{Journal, Replay};
 use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{Record, Session, Status, Table};
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{MOST_NOTED, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::windows::OnDisk;
 
 /// The most sessions in one transaction: what has gathered while the last one was synced.
@@ -32,9 +32,6 @@ const SPACING: Duration = Duration::from_millis(50);
 
 /// How long a round waits for the journal to have what it is about to save.
 const JOURNAL_WAIT: Duration = Duration::from_secs(1);
-
-/// How often what writes have noted is added to the rollups.
-const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Upper bounds of the batch latency histogram, in seconds.
 pub const LATENCY_BUCKETS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -214,14 +211,8 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         let outbox = self.table.outbox();
         let mut saved = self.recover(&stop).await.is_some();
         let mut next_full = Instant::now();
-        let mut folding = tokio::time::interval(FOLD_EVERY);
-        folding.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
             tokio::select! {
-                _ = folding.tick() => {
-                    self.fold(1).await;
-                    continue;
-                }
                 () = outbox.reached(1) => self.gather(next_full, &stop).await,
                 () = self.flusher.inner.asked.notified() => {}
                 () = stop.cancelled() => break,
@@ -231,7 +222,6 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         }
         if saved {
             self.round(&stop).await;
-            self.fold(1).await;
         }
         Report { saved: outbox.saved(), unsaved: outbox.unsaved() }
     }
@@ -282,7 +272,6 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
                         let last = places.last().copied().unwrap_or(0);
                         let save = || self.store.save_spilled(batch, segment, last);
                         self.persist(stop, batch.len(), save).await?;
-                        self.fold(MOST_NOTED).await;
                     }
                     self.store.forget_spilled(segment);
                     journal.drained(segment, finals.records.len());
@@ -292,15 +281,6 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
                     return Some(());
                 }
             }
-        }
-    }
-
-    /// Lets the store add to its rollups what its writes have noted.
-    async fn fold(&self, least: usize) {
-        if !self.figures.is_degraded()
-            && let Err(error) = self.store.fold(least).await
-        {
-            tracing::debug!(%error, "what is noted beside the rollups stays there for now");
         }
     }
 
@@ -345,7 +325,6 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             if !batch.is_empty() {
                 let _since = self.figures.behind_since.compare_exchange(0, began, Relaxed, Relaxed);
                 self.save(&batch, stop).await?;
-                self.fold(MOST_NOTED).await;
             }
             if let Some(journal) = &self.journal {
                 journal.tidy();

@@ -339,8 +339,6 @@ pub(crate) struct Booked {
     pub(crate) version: i64,
     /// Rows written or deleted.
     pub(crate) rows: u64,
-    /// Changes that are noted and not in the rollups yet.
-    pub(crate) noted: usize,
     pub(crate) changes: Changes,
 }
 

@@ -36,9 +36,6 @@ const READERS: u32 = 4;
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How many times the time limit of a statement it may take to add to the rollups what is noted.
-const FOLD_LIMITS: u32 = 4;
-
 /// Where the server is and how to speak to it.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -228,11 +225,6 @@ impl ServerStore {
     ) -> Result<Usage, StoreError> {
         let [rows] = self.read([sql::usage(self.dialect, user, span, range.0, range.1)]).await?;
         usage(&rows)
-    }
-
-    pub(crate) async fn fold(&self, writer: Option<&str>) -> Result<(), StoreError> {
-        let writer = writer.unwrap_or(&self.options.node);
-        self.book(FOLD_LIMITS, async |mut booking| booking.fold(writer).await).await
     }
 
     pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {

@@ -212,7 +212,6 @@ impl Dialect {
                 ("rollups", include_str!("../../../migrations/0004_rollups.sql")),
                 ("failures", include_str!("../../../migrations/0005_failures.sql")),
                 ("metrics points", include_str!("../../../migrations/0006_metrics_points.sql")),
-                ("rollup log", include_str!("../../../migrations/0007_rollup_log.sql")),
             ],
             #[cfg(feature = "mysql")]
             Self::MySql => vec![
@@ -224,7 +223,6 @@ impl Dialect {
                     "metrics points",
                     include_str!("../../../migrations/mysql/0005_metrics_points.sql"),
                 ),
-                ("rollup log", include_str!("../../../migrations/mysql/0006_rollup_log.sql")),
             ],
             #[cfg(feature = "postgres")]
             Self::Postgres => vec![
@@ -236,7 +234,6 @@ impl Dialect {
                     "metrics points",
                     include_str!("../../../migrations/postgres/0005_metrics_points.sql"),
                 ),
-                ("rollup log", include_str!("../../../migrations/postgres/0006_rollup_log.sql")),
             ],
         };
         let migration = |((name, text), version): ((&'static str, &'static str), i64)| {
@@ -440,18 +437,11 @@ fn count_by_rollups(dialect: Dialect, filter: &Filter) -> Option<Statement> {
     };
     let user = name_of(Kind::User);
     let mut sql = Statement::new(dialect, "SELECT ");
-    sql.push(&dialect.integer("COALESCE(SUM(sessions), 0)")).push(" AS total FROM (");
-    for (span, first, end) in adjoining_ranges(first, end) {
-        sql.push("SELECT sessions FROM rollups WHERE kind = ").fixed(user);
-        sql.push(" AND span = ").signed(span).push(" AND start >= ").signed(first);
-        sql.push(" AND start < ").signed(end);
-        of_nodes(&mut sql);
-        sql.push(" UNION ALL ");
-    }
-    sql.push("SELECT sessions FROM rollup_log WHERE kind = ").fixed(user);
-    sql.push(" AND start >= ").signed(first).push(" AND start < ").signed(end);
+    sql.push(&dialect.integer("SUM(sessions)")).push(" AS total FROM (");
+    // All but those that run, and the parts of minutes at both ends.
+    sql.push("SELECT -COUNT(*) AS sessions FROM sessions WHERE status = 'active'");
+    started(&mut sql, *start_after, *start_before);
     of_nodes(&mut sql);
-    // The parts of minutes at both ends.
     let at = |second: i64| Some(Timestamp::from_second(second).unwrap_or(Timestamp::MAX));
     let edges = [(*start_after, at(first)), (at(end), *start_before)];
     for (after, before) in edges
@@ -462,9 +452,12 @@ fn count_by_rollups(dialect: Dialect, filter: &Filter) -> Option<Statement> {
         started(&mut sql, after, before);
         of_nodes(&mut sql);
     }
-    sql.push(" UNION ALL SELECT -COUNT(*) FROM sessions WHERE status = 'active'");
-    started(&mut sql, *start_after, *start_before);
-    of_nodes(&mut sql);
+    for (span, first, end) in adjoining_ranges(first, end) {
+        sql.push(" UNION ALL SELECT sessions FROM rollups WHERE kind = ").fixed(user);
+        sql.push(" AND span = ").signed(span).push(" AND start >= ").signed(first);
+        sql.push(" AND start < ").signed(end);
+        of_nodes(&mut sql);
+    }
     sql.push(") AS parts");
     Some(sql)
 }
@@ -552,68 +545,21 @@ fn name_of(kind: Kind) -> &'static str {
     }
 }
 
-/// Notes by how much a write changes the sums of minutes, after so many notes of the same write.
-pub(crate) fn log_changes(
-    dialect: Dialect,
-    writer: &Arc<str>,
-    version: i64,
-    noted: usize,
-    rows: &[(&Key, &Sums)],
-) -> Statement {
-    let text = "INSERT INTO rollup_log (writer, version, nth, kind, start, node_id, name, sessions, \
-                failed, rejected, bytes_sent, bytes_received) VALUES ";
+/// Adds to rollups of one span.
+pub(crate) fn add_to_rollups(dialect: Dialect, span: i64, rows: &[(Key, Sums)]) -> Statement {
+    let text = "INSERT INTO rollups (kind, span, start, node_id, name, sessions, failed, \
+                rejected, bytes_sent, bytes_received) VALUES ";
     let mut sql = Statement::new(dialect, text);
     for (nth, (key, sums)) in rows.iter().enumerate() {
-        sql.push(if nth > 0 { ",(" } else { "(" }).shared(writer).push(",").signed(version);
-        sql.push(",").number((noted + nth) as u64).push(",").fixed(name_of(key.kind));
-        sql.push(",").signed(key.start).push(",").shared(&key.node).push(",").shared(&key.name);
+        sql.push(if nth > 0 { ",(" } else { "(" });
+        sql.fixed(name_of(key.kind)).push(",").signed(span).push(",").signed(key.start);
+        sql.push(",").shared(&key.node).push(",").shared(&key.name);
         for sum in [sums.sessions, sums.failed, sums.rejected, sums.sent, sums.received] {
             sql.push(",").signed(sum);
         }
         sql.push(")");
     }
-    sql
-}
-
-/// Keeps others from folding what a writer has noted, until the transaction's end.
-pub(crate) fn lock_log(dialect: Dialect, writer: &str) -> Statement {
-    let mut sql = own_version(dialect, writer);
-    sql.push(dialect.lock_rows());
-    sql
-}
-
-/// Adds what a writer has noted to the rollups of a span.
-pub(crate) fn fold_log(dialect: Dialect, writer: &str, span: i64) -> Statement {
-    let columns = SUMS.join(", ");
-    let sums = SUMS.map(|column| dialect.sum(column)).join(", ");
-    let changed = SUMS.map(|column| format!("SUM({column}) <> 0")).join(" OR ");
-    // In the text, not bound: what is selected and what is grouped by must be the same words.
-    let start = format!("start - start % {span}");
-    let mut sql =
-        Statement::new(dialect, "INSERT INTO rollups (kind, span, start, node_id, name, ");
-    sql.push(&columns).push(") SELECT * FROM (SELECT kind, ").push(&span.to_string());
-    sql.push(" AS span, ").push(&start).push(" AS begun, node_id, name, ").push(&sums);
-    sql.push(" FROM rollup_log WHERE writer = ").text(writer);
-    sql.push(" GROUP BY kind, ").push(&start).push(", node_id, name HAVING ").push(&changed);
-    // In the order of the key, so that two nodes lock rows in one order. The condition keeps
-    // SQLite from taking what follows for a join.
-    sql.push(") AS folded WHERE 1 = 1 ORDER BY kind, span, begun, node_id, name");
     dialect.put_sums(&mut sql, "rollups", "kind, span, start, node_id, name", &SUMS);
-    sql
-}
-
-/// Between which starts a writer has noted that there are fewer sessions than before.
-pub(crate) fn lessened(dialect: Dialect, writer: &str) -> Statement {
-    let text = "SELECT MIN(start) AS first, MAX(start) AS last FROM rollup_log WHERE sessions < 0";
-    let mut sql = Statement::new(dialect, text);
-    sql.push(" AND writer = ").text(writer);
-    sql
-}
-
-/// Forgets what a writer has noted.
-pub(crate) fn forget_log(dialect: Dialect, writer: &str) -> Statement {
-    let mut sql = Statement::new(dialect, "DELETE FROM rollup_log WHERE writer = ");
-    sql.text(writer);
     sql
 }
 
@@ -751,29 +697,21 @@ pub(crate) fn sum_rollups(
         sql.push(", ").push(&dialect.sum(column));
     });
     push_ranges(&mut sql, kind, ranges);
-    sql.push(" GROUP BY parts.name ORDER BY ").push(match kind {
-        Kind::User => "SUM(parts.bytes_sent + parts.bytes_received)",
-        Kind::Dest | Kind::Reason | Kind::Rule => "SUM(parts.sessions)",
+    sql.push(" GROUP BY rollups.name ORDER BY ").push(match kind {
+        Kind::User => "SUM(rollups.bytes_sent + rollups.bytes_received)",
+        Kind::Dest | Kind::Reason | Kind::Rule => "SUM(rollups.sessions)",
     });
     sql.push(" DESC LIMIT ").number(most as u64);
     sql
 }
 
-/// The rollups of adjoining ranges, and what is noted of the same time and not in them yet.
 fn push_ranges(sql: &mut Statement, kind: Kind, ranges: &[(i64, i64, i64)]) {
-    let columns = SUMS.join(", ");
-    sql.push(" FROM (SELECT name, ").push(&columns);
     sql.push(" FROM rollups WHERE kind = ").fixed(name_of(kind)).push(" AND (");
     for (nth, (span, first, end)) in ranges.iter().enumerate() {
         sql.push(if nth > 0 { " OR " } else { "" }).push("(span = ").signed(*span);
         sql.push(" AND start >= ").signed(*first).push(" AND start < ").signed(*end).push(")");
     }
-    sql.push(") UNION ALL SELECT name, ").push(&columns).push(" FROM rollup_log WHERE kind = ");
-    sql.fixed(name_of(kind));
-    if let (Some((_, first, _)), Some((_, _, end))) = (ranges.first(), ranges.last()) {
-        sql.push(" AND start >= ").signed(*first).push(" AND start < ").signed(*end);
-    }
-    sql.push(") AS parts");
+    sql.push(")");
 }
 
 /// Sums of all sessions over ranges of spans.
@@ -873,7 +811,7 @@ pub(crate) fn wrong_rollups(dialect: Dialect) -> Statement {
     }
     sql.push(
         " FROM (SELECT 1 AS side, rollups_recounted.* FROM rollups_recounted \
-         UNION ALL SELECT 0, rollups_kept.* FROM rollups_kept) AS sides \
+         UNION ALL SELECT 0, rollups.* FROM rollups) AS sides \
          GROUP BY sides.kind, sides.span, sides.start, sides.node_id, sides.name HAVING ",
     );
     for (nth, column) in SUMS.iter().enumerate() {

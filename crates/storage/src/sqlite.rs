@@ -267,10 +267,6 @@ impl SqliteStore {
         usage(&rows)
     }
 
-    pub(crate) async fn fold(&self, _only_writer: Option<&str>) -> Result<(), StoreError> {
-        self.write(async |mut booking| booking.fold(WRITER).await).await
-    }
-
     pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {
         self.write(async |mut booking| booking.forget_usage(before).await).await
     }

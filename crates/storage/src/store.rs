@@ -3,8 +3,6 @@
 mod points;
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -125,9 +123,6 @@ const DEEPEST: usize = 100_000;
 /// always be a moment ahead.
 const FREE_TRIES: u32 = 5;
 
-/// Changes of sums that may be noted beside the rollups, see [`Store::fold`].
-pub const MOST_NOTED: usize = 32_768;
-
 /// How long to wait until what is in the store and what is known here are of one moment.
 const CERTAIN_WITHIN: Duration = Duration::from_secs(3);
 
@@ -138,8 +133,6 @@ pub struct Store {
     windows: Windows,
     /// Reads what is on disk alone.
     journal: OnceLock<Reader>,
-    /// Changes of sums that are noted beside the rollups, about so many.
-    noted: AtomicUsize,
     /// Held while something is written and taken into the windows, so that writes are taken in in
     /// their order.
     writing: Mutex<()>,
@@ -163,8 +156,6 @@ impl From<Engine> for Store {
             engine,
             windows: Windows::default(),
             journal: OnceLock::new(),
-            // A former run may have left some.
-            noted: AtomicUsize::new(1),
             writing: Mutex::default(),
         }
     }
@@ -237,43 +228,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let _order = self.begin_to_write().await?;
         let booked = self.write(records, seen).await?;
-        self.take_in(&booked, saved);
+        self.windows.take_in(&booked, saved);
         Ok(())
-    }
-
-    fn take_in(&self, booked: &Booked, meanwhile: impl FnOnce(&mut OnDisk<'_>)) {
-        self.noted.fetch_add(booked.noted, Relaxed);
-        self.windows.take_in(booked, meanwhile);
-    }
-
-    /// Adds to the rollups what this node's writes have noted beside them, if that is so many
-    /// changes or more. To be called every few seconds, and with [`MOST_NOTED`] after each write:
-    /// every question that reads rollups reads all that is noted too.
-    ///
-    /// # Errors
-    /// [`StoreError`]; what is noted stays noted then.
-    pub async fn fold(&self, least: usize) -> Result<(), StoreError> {
-        let noted = self.noted.load(Relaxed);
-        if noted == 0 || noted < least {
-            return Ok(());
-        }
-        self.engine_fold(None).await?;
-        // What came meanwhile counts as not folded: it may be.
-        self.noted.fetch_sub(noted, Relaxed);
-        Ok(())
-    }
-
-    async fn engine_fold(&self, writer: Option<&str>) -> Result<(), StoreError> {
-        match &self.engine {
-            Engine::Memory(_) => {
-                let _there_is_no_log = writer;
-                Ok(())
-            }
-            #[cfg(feature = "sqlite")]
-            Engine::Sqlite(store) => store.fold(writer).await,
-            #[cfg(any(feature = "mysql", feature = "postgres"))]
-            Engine::Server(store) => store.fold(writer).await,
-        }
     }
 
     async fn write(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
@@ -449,7 +405,6 @@ impl Store {
     ) -> Result<(), StoreError> {
         let _order = self.begin_to_write().await?;
         let booked = self.write(records, records.len()).await?;
-        self.noted.fetch_add(booked.noted, Relaxed);
         self.windows.take_in_spilled(&booked, segment, up_to);
         Ok(())
     }
@@ -619,16 +574,13 @@ impl Store {
         loop {
             let _order = self.begin_to_write().await?;
             match each!(self, store => store.close_crashed(node))? {
-                None => break,
+                None => return Ok(closed),
                 Some(booked) => {
                     closed += booked.rows;
-                    self.take_in(&booked, |_| {});
+                    self.windows.take_in(&booked, |_| {});
                 }
             }
         }
-        // Nobody else does it for a node that is gone.
-        self.engine_fold(Some(node)).await?;
-        Ok(closed)
     }
 
     /// The oldest sessions that ended before a time, at most `most`.
@@ -646,7 +598,7 @@ impl Store {
     pub async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
         let _order = self.begin_to_write().await?;
         let booked = each!(self, store => store.delete(ids))?;
-        self.take_in(&booked, |_| {});
+        self.windows.take_in(&booked, |_| {});
         Ok(booked.rows)
     }
 

@@ -569,10 +569,6 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
             store.close_crashed("node").await.unwrap();
             open.clear();
         }
-        // What is noted beside the rollups counts as what is in them.
-        if choose(3) == 0 {
-            store.fold([1, 10][choose(2) as usize]).await.unwrap();
-        }
         now += [0, 400, 61_000, 2 * HOUR_MS][choose(4) as usize];
         let records = all_records(&store).await;
         for hours in [1, 7, 24, 87_600] {

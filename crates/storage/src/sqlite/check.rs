@@ -51,8 +51,7 @@ pub(super) async fn contents(
     }
     // Every write adds to these: damaged, they would stop the ledger. They are small.
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table' \
-                  AND name IN ('rollups', 'rollup_log', 'usage_hours', \
-                  'rollup_versions')";
+                  AND name IN ('rollups', 'usage_hours', 'rollup_versions')";
     let tables: Vec<String> = match sqlx::query_scalar(tables).fetch_all(&mut *connection).await {
         Err(error) if is_damage(&error) => return Ok(Verdict::Damaged(error.to_string())),
         tables => tables?,
