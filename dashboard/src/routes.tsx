@@ -39,10 +39,14 @@ export function hashOf(
 }
 
 const hash = signal(location.hash);
-window.addEventListener("hashchange", () => {
+/** The visitor came here by a link, or went back or forward. */
+function arrive(): void {
   forget();
   hash.value = location.hash;
-});
+}
+window.addEventListener("hashchange", arrive);
+// It comes with the step, and also where the address stays the same: what was typed belongs elsewhere.
+window.addEventListener("popstate", arrive);
 
 export const route = computed(() => parseHash(hash.value));
 

@@ -43,6 +43,16 @@ describe("looking for words", () => {
     expect(words.find(["user-", "id-1"]).all).toBe(false);
   });
 
+  test("rows that come and go one after the other leave no room behind", () => {
+    const [row] = store(1).rows;
+    const index = new WordIndex();
+    for (let turn = 0; row !== undefined && turn < 1_000; turn += 1) {
+      index.add(row);
+      index.remove(row);
+    }
+    expect(index.room).toBe(new WordIndex().room);
+  });
+
   test("a word is not found across two rows", () => {
     const from = store(2);
     const [first, second] = from.rows.map((row) => row.text);

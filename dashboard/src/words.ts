@@ -65,9 +65,12 @@ export class WordIndex {
   #put(row: Row): void {
     let block = this.#blocks[this.#last];
     if (block === undefined || block.rows.length === TOGETHER) {
-      if (block !== undefined) block.joined = join(block.rows);
+      // One whose rows have all left begins anew where it is.
+      if (block !== undefined && block.living > 0) {
+        block.joined = join(block.rows);
+        this.#last = this.#free.pop() ?? this.#blocks.length;
+      }
       block = newBlock();
-      this.#last = this.#free.pop() ?? this.#blocks.length;
       this.#blocks[this.#last] = block;
     }
     row.slot = this.#last * TOGETHER + block.rows.length;
@@ -99,6 +102,11 @@ export class WordIndex {
       }
     }
     return { has: (row) => marks[row.slot] === words.length, all: count === this.#rows };
+  }
+
+  /** How many rows it has made room for, of which some may have left. */
+  get room(): number {
+    return this.#blocks.length * TOGETHER;
   }
 
   /** Forgets everything. */

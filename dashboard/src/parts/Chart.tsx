@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { clock, day, moment } from "../format";
+import { clock, day, moment, utc } from "../format";
 import { isDark } from "./theme";
 
 export interface Line {
@@ -61,16 +61,22 @@ function span({ times, form }: ChartProps): [number, number] {
   return [first, last + step];
 }
 
-/** When a point was: bars for days have a date. */
-function pointTime(time: number, { form, times }: ChartProps): string {
+/** Whether each point is a day; those of the ledger are days of UTC. */
+function isDaily({ form, times }: ChartProps): boolean {
   const [first = 0, second = 0] = times;
-  return form === "bars" && second - first >= 86_400 ? day(time * 1000) : moment(time * 1000, Date.now());
+  return form === "bars" && second - first >= 86_400;
+}
+
+/** When a point was: a day, or the local time. */
+function pointTime(time: number, props: ChartProps): string {
+  return isDaily(props) ? utc(time * 1000).slice(0, 10) : moment(time * 1000, Date.now());
 }
 
 /** Local times for the axis; dates where it shows days. */
-function timeLabels(splits: readonly number[]): string[] {
-  const days = (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * 86_400;
-  const labels = splits.map((at) => (days ? day(at * 1000).slice(5) : clock(at * 1000).slice(0, 5)));
+function timeLabels(splits: readonly number[], daily: boolean): string[] {
+  const days = daily || (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * 86_400;
+  const date = (at: number): string => (daily ? utc(at * 1000).slice(5, 10) : day(at * 1000).slice(5));
+  const labels = splits.map((at) => (days ? date(at) : clock(at * 1000).slice(0, 5)));
   // Where ticks are closer than days, a date stands once.
   return labels.map((label, index) => (days && label === labels[index - 1] ? "" : label));
 }
@@ -92,6 +98,10 @@ function options(
     width,
     height: props.height ?? HEIGHT,
     legend: { show: false },
+    tzDate: (at) => {
+      const date = new Date(at * 1000);
+      return isDaily(latest()) ? uPlot.tzDate(date, "UTC") : date;
+    },
     padding: [8, 18, 0, 0],
     cursor: { y: false, points: { size: 6 } },
     scales: {
@@ -99,7 +109,12 @@ function options(
       y: { range: (_chart, _min, max) => [0, Math.max(LEAST[props.unit], (max ?? 0) * 1.1)] },
     },
     axes: [
-      { ...axis, font: "11px system-ui", size: 26, values: (_chart, splits) => timeLabels(splits) },
+      {
+        ...axis,
+        font: "11px system-ui",
+        size: 26,
+        values: (_chart, splits) => timeLabels(splits, isDaily(latest())),
+      },
       {
         ...axis,
         font: "11px system-ui",

@@ -23,7 +23,16 @@ function copyBySelection(text: string): boolean {
   return done;
 }
 
-export function Copy({ text, what, label = "Copy" }: { text: string; what: string; label?: string }) {
+export function Copy({
+  text,
+  what,
+  label = "Copy",
+}: {
+  /** What to copy, or how to tell it at the click. */
+  text: string | (() => string);
+  what: string;
+  label?: string;
+}) {
   const [done, setDone] = useState<"no" | "yes" | "failed">("no");
   const words = done === "yes" ? "Copied" : done === "failed" ? "Not copied" : label;
   return (
@@ -32,7 +41,7 @@ export function Copy({ text, what, label = "Copy" }: { text: string; what: strin
       class="small"
       aria-label={done === "no" ? `Copy ${what}` : words}
       onClick={async () => {
-        const worked = await copy(text);
+        const worked = await copy(typeof text === "string" ? text : text());
         setDone(worked ? "yes" : "failed");
         say(worked ? `Copied ${what}.` : `The browser did not let ${what} be copied.`);
         setTimeout(() => setDone("no"), 2_000);

@@ -146,7 +146,7 @@ function Details({ session, row }: { session: Session; row: Row | null }) {
       </dl>
       <p class="drawer-foot">
         <Copy text={JSON.stringify(session, null, 2)} what="as JSON" label="Copy as JSON" />
-        <Copy text={location.href} what="link" label="Copy link" />
+        <Copy text={() => location.href} what="link" label="Copy link" />
       </p>
       {ending && <EndDialog wish={{ kind: "one", session }} close={() => setEnding(false)} />}
     </div>
