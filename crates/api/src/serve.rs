@@ -53,6 +53,7 @@ const GRACE: Duration = Duration::from_secs(2);
 impl Api {
     /// Serves until `stop` is cancelled, then lets answers under way finish for two seconds.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let (ledger, table) = (self.ledger.clone(), self.table.clone());
         let app = self.router(stop.clone());
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let connections = TaskTracker::new();
@@ -72,7 +73,13 @@ impl Api {
                 }
             }
         };
-        stop.run_until_cancelled(accepting).await;
+        let following = async {
+            match &ledger {
+                Some(ledger) => ledger.store.follow(&table).await,
+                None => std::future::pending().await,
+            }
+        };
+        stop.run_until_cancelled(async { tokio::join!(accepting, following) }).await;
         connections.close();
         let _late = tokio::time::timeout(GRACE, connections.wait()).await;
     }

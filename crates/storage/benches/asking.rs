@@ -100,12 +100,19 @@ async fn measure(store: &Store, sessions: u64) {
         let ms = first.as_secs_f64() * 1e3;
         let count = told.total.sessions;
         println!("{engine}: statistics of {hours} h ({count} sessions), first {ms:.1} ms");
-        let mut took = Vec::new();
+        let (mut took, mut turns) = (Vec::new(), Vec::new());
         for question in 0..QUESTIONS {
-            // A question every two seconds: every thirtieth one takes a minute off.
-            took.push(ask(hours, day + question as i64 * 2000).await.0);
+            // A question every two seconds; at each minute's turn what left the window is taken off.
+            let now = day + question as i64 * 2000;
+            if now % 60_000 == 0 {
+                let began = Instant::now();
+                store.advance(support::at(now), &table).await;
+                turns.push(began.elapsed());
+            }
+            took.push(ask(hours, now).await.0);
         }
         println!("{engine}: statistics of {hours} h: {}", shown(took));
+        println!("{engine}: the turn of a minute: {}", shown(turns));
     }
     let mut took = Vec::new();
     for question in 0..QUESTIONS as u64 {

@@ -17,7 +17,8 @@ pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 86_400;
 
-/// Days that lie outside of every ledger, in seconds: those around the year 4700.
+/// A time that lies behind every ledger, in seconds: a day around the year 4700. As far before
+/// 1970, it lies before every one.
 pub(crate) const FAR: i64 = 1_000_000 * DAY;
 
 /// What is summed. Differences may be negative.

@@ -99,6 +99,17 @@ impl Dialect {
         }
     }
 
+    /// Whether names are the same in the table of sessions exactly where they are in the rollups.
+    fn compares_bytes(self) -> bool {
+        match self {
+            // "a" and "a " are the same there, and the rollups' names are bytes.
+            #[cfg(feature = "mysql")]
+            Self::MySql => false,
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => true,
+        }
+    }
+
     /// The column of the user's name.
     fn user(self) -> &'static str {
         match self {
@@ -416,7 +427,14 @@ fn count_by_rollups(dialect: Dialect, filter: &Filter) -> Option<Statement> {
         ..Filter::default()
     };
     let (first, end) = whole_minutes(*start_after, *start_before);
-    if told_apart != *filter || first > end {
+    let by_nodes = node.is_some() || not_node.is_some();
+    let early = |time: &Option<Timestamp>| time.is_some_and(|time| time < Timestamp::UNIX_EPOCH);
+    if told_apart != *filter
+        || first > end
+        || by_nodes && !dialect.compares_bytes()
+        || early(start_after)
+        || early(start_before)
+    {
         return None;
     }
     let of_nodes = |sql: &mut Statement| {

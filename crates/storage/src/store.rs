@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::filter::{Cursor, Filter, Page, Paging, Slice, Sort, Total};
 use crate::memory::MemoryStore;
-use crate::rollup::{Booked, span_start};
+use crate::rollup::{Booked, MINUTE, span_start};
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use crate::server::ServerStore;
 use crate::spilled::{Finding, Search, Spilled};
@@ -264,7 +264,7 @@ impl Store {
         query: WindowQuery,
         table: &Table,
     ) -> Result<Statistics, StoreError> {
-        self.window(query, table, |whole| whole.statistics()).await
+        self.window(query, table, true, |whole| whole.statistics()).await
     }
 
     /// What failed or was refused in the last so many hours, as [`Store::statistics`] knows it.
@@ -276,13 +276,35 @@ impl Store {
         query: WindowQuery,
         table: &Table,
     ) -> Result<Failures, StoreError> {
-        self.window(query, table, |whole| whole.failures()).await
+        self.window(query, table, true, |whole| whole.failures()).await
+    }
+
+    /// Brings windows of statistics up to date at the turn of each minute, so that no question
+    /// pays for what left them. Does not end; cancel safe.
+    pub async fn follow(&self, table: &Table) {
+        loop {
+            let millis = table.clock().now().wall.as_millisecond().rem_euclid(MINUTE * 1000);
+            let rest = u64::try_from(MINUTE * 1000 - millis).unwrap_or(1);
+            tokio::time::sleep(Duration::from_millis(rest)).await;
+            self.advance(table.clock().now().wall, table).await;
+        }
+    }
+
+    /// Takes off the windows that are asked for now and then what has left them at a time.
+    pub async fn advance(&self, now: Timestamp, table: &Table) {
+        for hours in self.windows.followed() {
+            let query = WindowQuery { hours, top: 0, now };
+            if let Err(error) = self.window(query, table, false, |_| ()).await {
+                tracing::debug!(%error, hours, "a window of statistics is left for the next question");
+            }
+        }
     }
 
     async fn window<T>(
         &self,
         query: WindowQuery,
         table: &Table,
+        is_asked: bool,
         tell: impl Fn(&Whole<'_>) -> T,
     ) -> Result<T, StoreError> {
         if !self.windows.is_begun() {
@@ -293,7 +315,8 @@ impl Store {
             let _order = self.hold_up_writes(tries).await?;
             let (plan, wanted) = self.windows.plan(&query);
             let found = each!(self, store => store.sums(&wanted))?;
-            if let Some(told) = self.windows.answer(&query, plan, found, table, &tell) {
+            let told = self.windows.answer(&query, plan, found, table, is_asked, &tell);
+            if let Some(told) = told {
                 return Ok(told);
             }
             if began.elapsed() > CERTAIN_WITHIN {
@@ -779,5 +802,27 @@ pub(crate) fn crashed(open: Record) -> Record {
         close_reason: Some(CloseReason::ServerCrash),
         updated_at: end,
         ..open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustsocks_sessions::{Clock, Rules};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn at_a_minutes_turn_windows_advance_before_anybody_asks() {
+        let rules = Rules::default();
+        let table = Table::new(Clock::system(), "node".into(), rules);
+        let store: Store = MemoryStore::new(10).into();
+        let at = |second: i64| Timestamp::from_second(3_000_000 + second).unwrap();
+        let query = |second: i64| WindowQuery { hours: 1, top: 10, now: at(second) };
+        store.statistics(query(5), &table).await.unwrap();
+        let needs = |second: i64| store.windows.plan(&query(second)).1;
+        assert!(needs(50).edge.is_none() && needs(61).edge.is_some());
+        store.advance(at(61), &table).await;
+        let wanted = needs(62);
+        assert!(wanted.edge.is_none() && wanted.ranges.is_empty(), "{wanted:?}");
     }
 }

@@ -40,6 +40,9 @@ const MOST_STARTED: usize = 50_000;
 /// Windows that are kept; the one that was asked for longest ago goes first.
 const MOST_WINDOWS: usize = 8;
 
+/// A window that nobody has asked for in so long is left as it is until somebody does.
+const FOLLOWED: Duration = Duration::from_secs(600);
+
 /// Minutes that are taken off one by one; a window that lies further behind is read anew.
 const MOST_MINUTES: i64 = 120;
 
@@ -326,6 +329,13 @@ impl Windows {
         self.taken_in.notify_waiters();
     }
 
+    /// The hours of the windows that are asked for now and then.
+    pub(crate) fn followed(&self) -> Vec<u64> {
+        let state = self.lock();
+        let followed = state.windows.iter().filter(|window| window.used.elapsed() < FOLLOWED);
+        followed.map(|window| window.hours).collect()
+    }
+
     /// How many names are held in all.
     pub(crate) fn names(&self) -> usize {
         let state = self.lock();
@@ -369,13 +379,15 @@ impl Windows {
     }
 
     /// Tells `tell` the whole of a window as the store's state and `table` have it; none where
-    /// that state is not of the moment that is known here.
+    /// that state is not of the moment that is known here. `is_asked` is whether somebody wants to
+    /// know, or the window is brought up to date alone.
     pub(crate) fn answer<T>(
         &self,
         query: &WindowQuery,
         plan: Plan,
         found: Found,
         table: &Table,
+        is_asked: bool,
         tell: impl FnOnce(&Whole<'_>) -> T,
     ) -> Option<T> {
         let first = query.first_minute();
@@ -387,7 +399,7 @@ impl Windows {
         let place = state.windows.iter().position(|window| window.hours == query.hours);
         let edge = match (plan, place) {
             (Plan::Build, place) => {
-                place.map(|place| state.windows.remove(place));
+                let former = place.map(|place| state.windows.remove(place).used);
                 state.build(Window {
                     hours: query.hours,
                     from: first,
@@ -395,7 +407,7 @@ impl Windows {
                     edge: None,
                     names: sums,
                     total,
-                    used: Instant::now(),
+                    used: former.filter(|_| !is_asked).unwrap_or_else(Instant::now),
                 });
                 edge?
             }
@@ -408,7 +420,9 @@ impl Windows {
                     state.windows.remove(place);
                     return None;
                 }
-                window.used = Instant::now();
+                if is_asked {
+                    window.used = Instant::now();
+                }
                 match window.edge.take() {
                     Some(known) if from == first => known,
                     // Where a write has changed what was known when this was planned, it was not

@@ -570,6 +570,9 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
             open.clear();
         }
         now += [0, 400, 61_000, 2 * HOUR_MS][choose(4) as usize];
+        if choose(2) == 0 {
+            store.advance(at(now), &table).await;
+        }
         let records = all_records(&store).await;
         for hours in [1, 7, 24, 87_600] {
             let query = WindowQuery { hours, top: 4, now: at(now) };

@@ -82,7 +82,7 @@ struct Bound {
     dialect: Dialect,
 }
 
-/// PostgreSQL has no zero byte in a text; a client may put one into a name.
+/// PostgreSQL has no zero byte in a text.
 pub(super) fn fit(dialect: Dialect, text: String) -> String {
     match dialect {
         #[cfg(feature = "postgres")]
