@@ -380,10 +380,11 @@ fn build_server(
 
 /// Tells operators when the machine's clock is set: sessions do not mind, readers of times do.
 fn watch_clock(table: &Table, events: &Events, ending: &CancellationToken, helpers: &TaskTracker) {
-    let (clock, events, ending) = (table.clock().clone(), events.clone(), ending.clone());
+    let (events, ending) = (events.clone(), ending.clone());
+    let report = move |step| notices::from_clock(&events, step);
+    let watching = watch_steps(table.clock().clone(), report);
     helpers.spawn(async move {
-        let report = |step| notices::from_clock(&events, step);
-        ending.run_until_cancelled(watch_steps(&clock, report)).await;
+        ending.run_until_cancelled(watching).await;
     });
 }
 

@@ -76,24 +76,33 @@ const LEAST_STEP: Duration = Duration::from_secs(1);
 /// Two readings further apart than this are not of one moment.
 const ONE_MOMENT: Duration = Duration::from_millis(100);
 
-/// Compares the two clocks once a second and reports each step of the wall clock. Never ends.
-pub async fn watch_steps(clock: &Clock, report: impl Fn(Step)) {
-    let mut ticks = tokio::time::interval(COMPARE_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last: Option<Moment> = None;
-    loop {
-        ticks.tick().await;
-        let before = Instant::now();
-        let now = clock.now();
-        // A thread that was put aside between its two readings knows nothing of the clocks.
-        if before.elapsed() > ONE_MOMENT {
-            continue;
+/// How often the first reading is tried.
+const FIRST_TRIES: usize = 20;
+
+/// Compares the two clocks once a second and reports each step of the wall clock since the call.
+/// Never ends.
+pub fn watch_steps(clock: Clock, report: impl Fn(Step)) -> impl Future<Output = ()> {
+    let mut last = (0..FIRST_TRIES).find_map(|_| both_clocks(&clock));
+    async move {
+        let mut ticks = tokio::time::interval(COMPARE_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let Some(now) = both_clocks(&clock) else { continue };
+            if let Some(step) = last.and_then(|last| step_between(last, now)) {
+                report(step);
+            }
+            last = Some(now);
         }
-        if let Some(step) = last.and_then(|last| step_between(last, now)) {
-            report(step);
-        }
-        last = Some(now);
     }
+}
+
+/// Both clocks; none where the thread was put aside between its two readings, which says nothing
+/// of the clocks.
+fn both_clocks(clock: &Clock) -> Option<Moment> {
+    let before = Instant::now();
+    let now = clock.now();
+    (before.elapsed() <= ONE_MOMENT).then_some(now)
 }
 
 /// By how much the wall clock went its own way between two moments.
@@ -140,7 +149,7 @@ mod tests {
         let steps = Mutex::new(Vec::new());
         let after = |seconds| {
             tokio::time::timeout(Duration::from_secs(seconds), async {
-                watch_steps(&clock, |step| steps.lock().unwrap().push(step)).await;
+                watch_steps(clock.clone(), |step| steps.lock().unwrap().push(step)).await;
             })
         };
         let second = Duration::from_secs(1);
@@ -154,6 +163,16 @@ mod tests {
         let (_over, ()) = tokio::join!(after(30), script);
         let hour = Duration::from_secs(3600);
         assert_eq!(*steps.lock().unwrap(), [Step::Back(hour), Step::Forward(2 * hour)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_before_the_first_look_is_reported_too() {
+        let (clock, moved) = movable();
+        let steps = Mutex::new(Vec::new());
+        let watching = watch_steps(clock, |step| steps.lock().unwrap().push(step));
+        moved.store(-HOUR, Relaxed);
+        let _over = tokio::time::timeout(Duration::from_secs(5), watching).await;
+        assert_eq!(*steps.lock().unwrap(), [Step::Back(Duration::from_secs(3600))]);
     }
 
     #[tokio::test(start_paused = true)]
