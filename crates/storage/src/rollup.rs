@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use rustsocks_sessions::tally::EndedSums;
 use rustsocks_sessions::{CloseReason, Record, Status};
 
@@ -186,15 +185,6 @@ pub(crate) fn by_kind(record: &Record, sums: &Sums) -> ByKind<Sums> {
 /// The second in which the span begins that a time, in milliseconds since 1970, falls into.
 pub(crate) fn span_start(millis: i64, span: i64) -> i64 {
     millis.div_euclid(1000).div_euclid(span) * span
-}
-
-/// The first and the end of the whole minutes between two times, in seconds; the end lies before
-/// the first where there is none. A bound that is absent is far away.
-pub(crate) fn whole_minutes(after: Option<Timestamp>, before: Option<Timestamp>) -> (i64, i64) {
-    let minute = MINUTE * 1000;
-    let up = |time: Timestamp| span_start(time.as_millisecond() + minute - 1, MINUTE);
-    let down = |time: Timestamp| span_start(time.as_millisecond(), MINUTE);
-    (after.map_or(-FAR, up), before.map_or(FAR, down))
 }
 
 /// The ranges of few spans that make up a range of whole minutes, in their order: span, first

@@ -13,7 +13,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType};
 
 use crate::filter::{Cursor, Direction, Filter, Slice, Sort, SortKey, Total};
-use crate::rollup::{Flow, Key, Kind, MINUTE, Sums, adjoining_ranges, whole_minutes};
+use crate::rollup::{FAR, Flow, Key, Kind, MINUTE, Sums, adjoining_ranges, span_start};
 use crate::time;
 use crate::windows::Wanted;
 
@@ -478,6 +478,15 @@ fn count_by_rollups(dialect: Dialect, filter: &Filter) -> Option<Statement> {
     }
     sql.push(") AS parts");
     Some(sql)
+}
+
+/// The first and the end of the whole minutes between two times, in seconds; the end lies before
+/// the first where there is none. A bound that is absent is far away.
+fn whole_minutes(after: Option<Timestamp>, before: Option<Timestamp>) -> (i64, i64) {
+    let minute = MINUTE * 1000;
+    let up = |time: Timestamp| span_start(time.as_millisecond() + minute - 1, MINUTE);
+    let down = |time: Timestamp| span_start(time.as_millisecond(), MINUTE);
+    (after.map_or(-FAR, up), before.map_or(FAR, down))
 }
 
 /// A slice of the history.
