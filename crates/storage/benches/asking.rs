@@ -104,9 +104,9 @@ async fn measure(store: &Store, sessions: u64) {
         for question in 0..QUESTIONS {
             // A question every two seconds; at each minute's turn what left the window is taken off.
             let now = day + question as i64 * 2000;
-            if now % 60_000 == 0 {
+            if now % 60_000 == 2000 {
                 let began = Instant::now();
-                store.advance(support::at(now), &table).await;
+                store.advance(support::at(now - 1999), &table).await;
                 turns.push(began.elapsed());
             }
             took.push(ask(hours, now).await.0);

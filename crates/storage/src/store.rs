@@ -284,7 +284,8 @@ impl Store {
     pub async fn follow(&self, table: &Table) {
         loop {
             let millis = table.clock().now().wall.as_millisecond().rem_euclid(MINUTE * 1000);
-            let rest = u64::try_from(MINUTE * 1000 - millis).unwrap_or(1);
+            // A millisecond later: on the stroke, the minute is within the window still.
+            let rest = u64::try_from(MINUTE * 1000 - millis + 1).unwrap_or(1);
             tokio::time::sleep(Duration::from_millis(rest)).await;
             self.advance(table.clock().now().wall, table).await;
         }
