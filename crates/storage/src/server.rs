@@ -146,10 +146,10 @@ impl ServerStore {
         self.write(1, async |connection| Ok(connection.execute(query).await?.rows_affected())).await
     }
 
-    /// Runs statements on a reading connection, all of one moment.
+    /// Runs statements, as far as there are any, on a reading connection, all of one moment.
     async fn read<const N: usize>(
         &self,
-        statements: [Statement; N],
+        statements: [impl Into<Option<Statement>>; N],
     ) -> Result<[Vec<AnyRow>; N], StoreError> {
         let mut connection = self.readers.acquire().await?;
         let work = async {
@@ -158,7 +158,9 @@ impl ServerStore {
             }
             let mut answers = [const { Vec::new() }; N];
             for (statement, answer) in statements.into_iter().zip(&mut answers) {
-                *answer = query(statement)?.fetch_all(&mut *connection).await?;
+                if let Some(statement) = statement.into() {
+                    *answer = query(statement)?.fetch_all(&mut *connection).await?;
+                }
             }
             if N > 1 {
                 connection.execute("ROLLBACK").await?;
@@ -197,15 +199,7 @@ impl ServerStore {
     }
 
     pub(crate) async fn sums(&self, wanted: &Wanted) -> Result<Found, StoreError> {
-        let statements = sql::sums(self.dialect, &self.options.node, wanted);
-        let answers: [_; 8] = match wanted.ranges.is_empty() {
-            true => {
-                let [versions, edge, running, ..] = statements;
-                let [versions, edge, running] = self.read([versions, edge, running]).await?;
-                [versions, edge, running, vec![], vec![], vec![], vec![], vec![]]
-            }
-            false => self.read(statements).await?,
-        };
+        let answers = self.read(sql::sums(self.dialect, &self.options.node, wanted)).await?;
         found(wanted, &answers)
     }
 

@@ -437,44 +437,27 @@ fn count_by_rollups(dialect: Dialect, filter: &Filter) -> Option<Statement> {
     {
         return None;
     }
-    let of_nodes = |sql: &mut Statement| {
-        if let Some(node) = node {
-            sql.push(" AND node_id = ").text(node);
-        }
-        if let Some(node) = not_node {
-            sql.push(" AND node_id <> ").text(node);
-        }
-    };
-    let started = |sql: &mut Statement, after: Option<Timestamp>, before: Option<Timestamp>| {
-        if let Some(after) = after {
-            sql.push(" AND start_time >= ").time(after);
-        }
-        if let Some(before) = before {
-            sql.push(" AND start_time < ").time(before);
-        }
-    };
     let user = name_of(Kind::User);
     let mut sql = Statement::new(dialect, "SELECT ");
     sql.push(&dialect.integer("SUM(sessions)")).push(" AS total FROM (");
     // All but those that run, and the parts of minutes at both ends.
     sql.push("SELECT -COUNT(*) AS sessions FROM sessions WHERE status = 'active'");
-    started(&mut sql, *start_after, *start_before);
-    of_nodes(&mut sql);
-    let at = |second: i64| Some(Timestamp::from_second(second).unwrap_or(Timestamp::MAX));
-    let edges = [(*start_after, at(first)), (at(end), *start_before)];
+    push_starts(&mut sql, *start_after, *start_before);
+    push_nodes(&mut sql, filter);
+    let edges = [(*start_after, Some(at(first))), (Some(at(end)), *start_before)];
     for (after, before) in edges
         .into_iter()
         .filter(|(after, before)| after.zip(*before).is_some_and(|(after, before)| after < before))
     {
         sql.push(" UNION ALL SELECT COUNT(*) FROM sessions WHERE 1 = 1");
-        started(&mut sql, after, before);
-        of_nodes(&mut sql);
+        push_starts(&mut sql, after, before);
+        push_nodes(&mut sql, filter);
     }
     for (span, first, end) in adjoining_ranges(first, end) {
         sql.push(" UNION ALL SELECT sessions FROM rollups WHERE kind = ").fixed(user);
         sql.push(" AND span = ").signed(span).push(" AND start >= ").signed(first);
         sql.push(" AND start < ").signed(end);
-        of_nodes(&mut sql);
+        push_nodes(&mut sql, filter);
     }
     sql.push(") AS parts");
     Some(sql)
@@ -708,17 +691,13 @@ pub(crate) fn rows_of_run(
 
 /// Sums by kind and name over ranges of spans: span, first start, end, in seconds. What is not
 /// among the first `most` names of its kind may be left out.
-pub(crate) fn sum_rollups(
+fn sum_rollups(
     dialect: Dialect,
     kind: Kind,
     ranges: &[(i64, i64, i64)],
     most: usize,
 ) -> Statement {
     let mut sql = Statement::new(dialect, "SELECT ");
-    if ranges.is_empty() {
-        sql.push("1 FROM rollups WHERE 1 = 0");
-        return sql;
-    }
     sql.push(&dialect.name_text("name")).push(" AS name");
     SUMS.iter().for_each(|column| {
         sql.push(", ").push(&dialect.sum(column));
@@ -752,25 +731,20 @@ fn sum_all(dialect: Dialect, ranges: &[(i64, i64, i64)]) -> Statement {
 }
 
 /// All that statistics need, for one moment: versions, rows at the edge, sessions running
-/// elsewhere, the total, sums by kind.
-pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Statement; 8] {
+/// elsewhere, the total, sums by kind. What is not wanted is not asked.
+pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Option<Statement>; 8] {
+    let Wanted { edge, ranges, most, total } = wanted;
+    let by_kind = |kind| sum_rollups(dialect, kind, ranges, *most);
     let [users, dests, reasons, rules] =
-        Kind::ALL.map(|kind| sum_rollups(dialect, kind, &wanted.ranges, wanted.most));
-    let edge = match wanted.edge {
-        Some(minute) => started(dialect, minute, minute + MINUTE),
-        None => Statement::new(dialect, "SELECT 1 FROM sessions WHERE 1 = 0"),
-    };
-    let elsewhere = running_elsewhere(dialect, node);
-    let total = match wanted.total {
-        true => sum_all(dialect, &wanted.ranges),
-        false => Statement::new(dialect, "SELECT 1 FROM rollups WHERE 1 = 0"),
-    };
-    [versions(dialect, node), edge, elsewhere, total, users, dests, reasons, rules]
+        Kind::ALL.map(|kind| (!ranges.is_empty()).then(|| by_kind(kind)));
+    let edge = edge.map(|minute| started(dialect, minute, minute + MINUTE));
+    let elsewhere = Some(running_elsewhere(dialect, node));
+    let total = total.then(|| sum_all(dialect, ranges));
+    [Some(versions(dialect, node)), edge, elsewhere, total, users, dests, reasons, rules]
 }
 
 /// What sums need of the sessions that started in a range of seconds, the end left out.
 fn started(dialect: Dialect, from: i64, to: i64) -> Statement {
-    let at = |second: i64| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
     let mut sql = Statement::new(dialect, "SELECT ");
     sql.push(&dialect.time_column("start_time")).push(" AS begun, ");
     sql.push(dialect.user()).push(", COALESCE(dest_host, dest_ip) AS host, ");
@@ -861,12 +835,7 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
         let column = sql.dialect.user();
         sql.push(" AND ").push(column).push(" = ").text(user);
     }
-    if let Some(node) = &filter.node {
-        sql.push(" AND node_id = ").text(node);
-    }
-    if let Some(node) = &filter.not_node {
-        sql.push(" AND node_id <> ").text(node);
-    }
+    push_nodes(sql, filter);
     if let Some(protocol) = filter.protocol {
         sql.push(" AND protocol = ").text(protocol.name());
     }
@@ -903,12 +872,7 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
     if let Some(reason) = filter.close_reason {
         sql.push(" AND close_reason = ").text(reason.name());
     }
-    if let Some(after) = filter.start_after {
-        sql.push(" AND start_time >= ").time(after);
-    }
-    if let Some(before) = filter.start_before {
-        sql.push(" AND start_time < ").time(before);
-    }
+    push_starts(sql, filter.start_after, filter.start_before);
     if let Some(least) = filter.min_bytes {
         sql.push(" AND bytes_sent + bytes_received >= ").number(least);
     }
@@ -916,6 +880,31 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
         sql.push(" AND COALESCE(duration_ms, duration_secs * 1000) >= ");
         sql.number(millis(least));
     }
+}
+
+/// A filter's conditions on nodes.
+fn push_nodes(sql: &mut Statement, filter: &Filter) {
+    if let Some(node) = &filter.node {
+        sql.push(" AND node_id = ").text(node);
+    }
+    if let Some(node) = &filter.not_node {
+        sql.push(" AND node_id <> ").text(node);
+    }
+}
+
+/// Started at one time or later, and before another.
+fn push_starts(sql: &mut Statement, after: Option<Timestamp>, before: Option<Timestamp>) {
+    if let Some(after) = after {
+        sql.push(" AND start_time >= ").time(after);
+    }
+    if let Some(before) = before {
+        sql.push(" AND start_time < ").time(before);
+    }
+}
+
+/// The time of a second since 1970; what lies too far away is the last time there is.
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
 }
 
 fn push_order(sql: &mut Statement, sort: Sort) {

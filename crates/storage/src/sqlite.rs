@@ -242,7 +242,10 @@ impl SqliteStore {
         let mut moment = self.readers.begin().await?;
         let mut answers = Vec::new();
         for statement in sql::sums(Dialect::Sqlite, WRITER, wanted) {
-            answers.push(history::query(statement)?.fetch_all(&mut *moment).await?);
+            answers.push(match statement {
+                Some(statement) => history::query(statement)?.fetch_all(&mut *moment).await?,
+                None => Vec::new(),
+            });
         }
         moment.rollback().await?;
         found(wanted, &answers)
