@@ -691,12 +691,7 @@ pub(crate) fn rows_of_run(
 
 /// Sums by kind and name over ranges of spans: span, first start, end, in seconds. What is not
 /// among the first `most` names of its kind may be left out.
-fn sum_rollups(
-    dialect: Dialect,
-    kind: Kind,
-    ranges: &[(i64, i64, i64)],
-    most: usize,
-) -> Statement {
+fn sum_rollups(dialect: Dialect, kind: Kind, ranges: &[(i64, i64, i64)], most: usize) -> Statement {
     let mut sql = Statement::new(dialect, "SELECT ");
     sql.push(&dialect.name_text("name")).push(" AS name");
     SUMS.iter().for_each(|column| {
