@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::case::{Case, Setting};
-use crate::peer::{Kind, Peer};
+use crate::peer::{Kind, Peer, Scene};
 use crate::run::Plan;
 
 /// A quick run begins no case after this time; the longest case takes some fifteen seconds.
@@ -49,7 +49,9 @@ pub(crate) struct RunArguments {
     /// Another SOCKS5 proxy, run by the shell; {port} is where it must listen on 127.0.0.1.
     #[arg(long, value_name = "NAME=COMMAND")]
     pub(crate) peer: Vec<String>,
-    /// Which built-in peers take part: direct, relay, rustsocks, rustsocks-off, dante, microsocks.
+    /// Which built-in peers take part: direct, relay, rustsocks, rustsocks-off, dante, microsocks;
+    /// and, only where they are named, rustsocks-asked, whose API `wrk` asks for statistics without
+    /// pause, and rustsocks-watched, which has a thousand slow readers of its stream.
     #[arg(long, value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
     /// Which cases: down-1, down-16, up-1, up-16, short, rr-1, rr-256, udp, idle; `bulk` and `rr`
@@ -108,25 +110,29 @@ impl Arguments {
     }
 
     fn peers(&self) -> anyhow::Result<Vec<Peer>> {
+        let rustsocks = |scene| Kind::rustsocks(&self.run.rustsocks, scene);
         let built_in = [
             ("direct", Kind::Direct),
             ("relay", Kind::Relay),
-            ("rustsocks", Kind::rustsocks(&self.run.rustsocks, true)),
-            ("rustsocks-off", Kind::rustsocks(&self.run.rustsocks, false)),
+            ("rustsocks", rustsocks(Scene::On)),
+            ("rustsocks-asked", rustsocks(Scene::Asked)),
+            ("rustsocks-watched", rustsocks(Scene::Watched)),
+            ("rustsocks-off", rustsocks(Scene::Off)),
             ("dante", Kind::Dante),
             ("microsocks", Kind::Microsocks),
-        ];
+        ]
+        .map(|(name, kind)| Peer { name: name.to_owned(), kind });
         for wanted in &self.run.peers {
-            if !built_in.iter().any(|(name, _)| name == wanted) {
+            if !built_in.iter().any(|peer| peer.name == *wanted) {
                 bail!("--peers: no built-in peer is called `{wanted}`");
             }
         }
         let mut peers: Vec<Peer> = built_in
             .into_iter()
-            .filter(|(name, _)| {
-                self.run.peers.is_empty() || self.run.peers.iter().any(|wanted| wanted == name)
+            .filter(|peer| match self.run.peers.as_slice() {
+                [] => peer.is_usual(),
+                chosen => chosen.contains(&peer.name),
             })
-            .map(|(name, kind)| Peer { name: name.to_owned(), kind })
             .collect();
         for text in &self.run.peer {
             let (name, command) = text.split_once('=').context("--peer wants NAME=COMMAND")?;
@@ -190,6 +196,15 @@ mod tests {
         assert!(plan("bench --peer dante=danted{port}").is_err());
         assert!(plan("bench --rounds 0").is_err());
         assert!(plan("bench --seconds 0").is_err());
+    }
+
+    #[test]
+    fn peers_with_an_audience_take_part_only_where_they_are_named() {
+        let names = |line: &str| -> Vec<String> {
+            plan(line).unwrap().peers.into_iter().map(|peer| peer.name).collect()
+        };
+        assert!(names("bench").iter().all(|name| name != "rustsocks-watched"));
+        assert_eq!(names("bench --peers rustsocks-watched"), ["rustsocks-watched"]);
     }
 
     #[test]

@@ -9,8 +9,13 @@ use crate::peer::Peer;
 use crate::run::{Outcome, Plan};
 use crate::summary::Summary;
 
-/// The name under which sessions are switched off.
+/// RustSocks with sessions, and without.
+const ON: &str = "rustsocks";
 const OFF: &str = "rustsocks-off";
+
+/// Those that have an audience at their API, and may lose no more than 3 % by it.
+const ASKED: &str = "rustsocks-asked";
+const WATCHED: &str = "rustsocks-watched";
 
 const DOWN_1: Case = Case::Bulk { flow: Flow::Down, streams: 1 };
 const DOWN_16: Case = Case::Bulk { flow: Flow::Down, streams: 16 };
@@ -37,6 +42,8 @@ enum Bound {
 }
 
 struct Goal {
+    /// Whose figure it is where it is not the subject's; asked of runs in which that one takes part.
+    whose: Option<&'static str>,
     case: Case,
     metric: Metric,
     against: Against,
@@ -44,10 +51,16 @@ struct Goal {
 }
 
 const fn goal(case: Case, metric: Metric, against: Against, bound: Bound) -> Goal {
-    Goal { case, metric, against, bound }
+    Goal { whose: None, case, metric, against, bound }
 }
 
-const GOALS: [Goal; 19] = {
+impl Goal {
+    const fn of(self, peer: &'static str) -> Self {
+        Self { whose: Some(peer), ..self }
+    }
+}
+
+const GOALS: [Goal; 23] = {
     use Against::{Best, Named, Nothing};
     use Bound::{AtLeast, AtMost};
     use Metric::{CpuMicrosEach, CpuSecondsPerGb, GbPerSecond, KibEach, P99Micros, PerSecond};
@@ -71,6 +84,10 @@ const GOALS: [Goal; 19] = {
         goal(UP_1, CpuSecondsPerGb, Named(OFF), AtMost(1.03)),
         goal(RR_256, CpuMicrosEach, Named(OFF), AtMost(1.03)),
         goal(Case::Short, CpuMicrosEach, Named(OFF), AtMost(1.12)),
+        goal(DOWN_16, GbPerSecond, Named(ON), AtLeast(0.97)).of(ASKED),
+        goal(RR_256, PerSecond, Named(ON), AtLeast(0.97)).of(ASKED),
+        goal(DOWN_16, GbPerSecond, Named(ON), AtLeast(0.97)).of(WATCHED),
+        goal(RR_256, PerSecond, Named(ON), AtLeast(0.97)).of(WATCHED),
     ]
 };
 
@@ -97,17 +114,18 @@ pub(crate) struct Judged {
     pub(crate) standing: Standing,
 }
 
-/// Judges every goal whose case was in the plan.
+/// Judges every goal whose case, and whose peer if it names one, was in the plan.
 pub(crate) fn judge(plan: &Plan, outcome: &Outcome) -> Vec<Judged> {
+    let takes_part = |name| plan.peers.iter().any(|peer| peer.name == name);
     GOALS
         .iter()
-        .filter(|goal| plan.cases.contains(&goal.case))
+        .filter(|goal| plan.cases.contains(&goal.case) && goal.whose.is_none_or(takes_part))
         .map(|goal| judge_one(goal, plan, outcome))
         .collect()
 }
 
-/// The SOCKS peer with the best median of a figure, the subject and RustSocks without sessions
-/// left out.
+/// The SOCKS peer with the best median of a figure, the subject and RustSocks in other scenes left
+/// out.
 pub(crate) fn best_peer<'a>(
     plan: &'a Plan,
     outcome: &Outcome,
@@ -121,14 +139,15 @@ pub(crate) fn best_peer<'a>(
     };
     plan.peers
         .iter()
-        .filter(|peer| peer.is_socks() && peer.name != plan.subject && peer.name != OFF)
+        .filter(|peer| peer.is_socks() && peer.name != plan.subject)
+        .filter(|peer| ![ON, OFF, ASKED, WATCHED].contains(&peer.name.as_str()))
         .filter_map(ranked)
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
 
 fn judge_one(goal: &Goal, plan: &Plan, outcome: &Outcome) -> Judged {
-    let subject = plan.subject.as_str();
+    let subject = goal.whose.unwrap_or(plan.subject.as_str());
     let (figure, whom) = match goal.against {
         Against::Named(name) => {
             (outcome.ratio(goal.case, goal.metric, subject, name), format!(" × {name}"))
@@ -159,6 +178,10 @@ fn judge_one(goal: &Goal, plan: &Plan, outcome: &Outcome) -> Judged {
         Some(true) => Standing::Reached,
         Some(false) => Standing::NotReached,
         None => Standing::NoFigure,
+    };
+    let wanted = match goal.whose {
+        Some(name) => format!("{name} {wanted}"),
+        None => wanted,
     };
     Judged { case: goal.case.to_string(), metric: goal.metric, wanted, figure, standing }
 }

@@ -1,6 +1,7 @@
 //! A peer: one of the ways to carry the load, and how it is started. What it is given to do is
 //! the cases' business.
 
+mod audience;
 mod dante;
 mod process;
 mod rustsocks;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
+use crate::peer::audience::Audience;
 use crate::peer::process::Process;
 use crate::roster::Roster;
 use crate::usage::Tree;
@@ -33,14 +35,27 @@ pub(crate) enum Kind {
     Direct,
     /// The plain relay of this binary.
     Relay,
-    /// RustSocks, with sessions accounted in SQLite or without.
-    RustSocks { program: PathBuf, accounting: bool },
+    /// RustSocks.
+    RustSocks { program: PathBuf, scene: Scene },
     /// Dante's `danted`.
     Dante,
     /// The `microsocks` of the path.
     Microsocks,
     /// Any SOCKS5 proxy, by a command line with `{port}` in it.
     Command(String),
+}
+
+/// What RustSocks does besides relaying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scene {
+    /// Nothing: sessions are off.
+    Off,
+    /// It accounts for sessions in SQLite.
+    On,
+    /// That, and answers for statistics, asked for without pause.
+    Asked,
+    /// That, and tells a thousand slow readers of every session.
+    Watched,
 }
 
 /// A named way to carry the load.
@@ -54,14 +69,16 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) way: Way,
+    /// Ends before the process it turns to.
+    _audience: Option<Audience>,
     process: Option<Process>,
 }
 
 impl Kind {
     /// RustSocks at `program`, made absolute because it runs in a folder of its own.
-    pub(crate) fn rustsocks(program: &Path, accounting: bool) -> Self {
+    pub(crate) fn rustsocks(program: &Path, scene: Scene) -> Self {
         let program = program.canonicalize().unwrap_or_else(|_| program.to_path_buf());
-        Self::RustSocks { program, accounting }
+        Self::RustSocks { program, scene }
     }
 }
 
@@ -69,6 +86,12 @@ impl Peer {
     /// Whether the peer speaks SOCKS, and so is somebody to be compared with.
     pub(crate) fn is_socks(&self) -> bool {
         !matches!(self.kind, Kind::Direct | Kind::Relay)
+    }
+
+    /// Whether it takes part where nobody is chosen. Others answer a question of their own, and a
+    /// run with them takes longer.
+    pub(crate) fn is_usual(&self) -> bool {
+        !matches!(self.kind, Kind::RustSocks { scene: Scene::Asked | Scene::Watched, .. })
     }
 
     /// Whether it can carry UDP at all.
@@ -80,6 +103,9 @@ impl Peer {
     pub(crate) fn is_installed(&self) -> bool {
         match &self.kind {
             Kind::Direct | Kind::Relay | Kind::Command(_) => true,
+            Kind::RustSocks { program, scene: Scene::Asked } => {
+                program.is_file() && find("wrk").is_some()
+            }
             Kind::RustSocks { program, .. } => program.is_file(),
             Kind::Dante => find("danted").is_some(),
             Kind::Microsocks => find("microsocks").is_some(),
@@ -96,7 +122,7 @@ impl Peer {
         roster: &Arc<Roster>,
     ) -> anyhow::Result<Running> {
         if matches!(self.kind, Kind::Direct) {
-            return Ok(Running { way: Way::Straight, process: None });
+            return Ok(Running { way: Way::Straight, _audience: None, process: None });
         }
         let began = Instant::now();
         let mut attempt = 1;
@@ -117,19 +143,28 @@ impl Peer {
     ) -> anyhow::Result<Running> {
         let folder = tempfile::Builder::new().prefix(&self.name).tempdir_in(roster.folder())?;
         let address = free_address()?;
-        let command = self.command(address, targets, folder.path())?;
+        let api = free_address()?;
+        let command = self.command(address, api, targets, folder.path())?;
         let process = Process::start(command, folder, Arc::clone(roster)).context("starting")?;
         process.wait_until_listening(address)?;
+        let audience = match &self.kind {
+            Kind::RustSocks { scene: scene @ (Scene::Asked | Scene::Watched), .. } => {
+                process.wait_until_listening(api)?;
+                Some(Audience::gather(*scene, api, roster)?)
+            }
+            _ => None,
+        };
         let way = match self.kind {
             Kind::Relay => Way::Fixed(address),
             _ => Way::Socks(address),
         };
-        Ok(Running { way, process: Some(process) })
+        Ok(Running { way, _audience: audience, process: Some(process) })
     }
 
     fn command(
         &self,
         listen: SocketAddrV4,
+        api: SocketAddrV4,
         targets: &[SocketAddrV4],
         folder: &Path,
     ) -> anyhow::Result<Command> {
@@ -144,8 +179,9 @@ impl Peer {
                 }
                 Ok(command)
             }
-            Kind::RustSocks { program, accounting } => {
-                let config = rustsocks::write_config(folder, listen, free_address()?, *accounting)?;
+            Kind::RustSocks { program, scene } => {
+                let accounting = *scene != Scene::Off;
+                let config = rustsocks::write_config(folder, listen, api, accounting)?;
                 let mut command = Command::new(program);
                 command.arg("--config").arg(config);
                 Ok(command)
@@ -196,7 +232,7 @@ fn free_address() -> anyhow::Result<SocketAddrV4> {
     Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr()?.port()))
 }
 
-/// Looks in the path, and where Debian puts daemons: a user's path often leaves that out.
+/// Looks for a program in the path, and where Debian puts daemons: a user's path often leaves that out.
 fn find(program: &str) -> Option<PathBuf> {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(OsString::from(":/usr/sbin:/usr/local/sbin"));

@@ -34,8 +34,11 @@ pub(crate) const PICTURES: &[Package] = &[
 ];
 
 /// What the benchmark compares with.
-pub(crate) const BENCH: &[Package] =
-    &[("dante-server", "/usr/sbin/danted"), ("microsocks", "/usr/bin/microsocks")];
+pub(crate) const BENCH: &[Package] = &[
+    ("dante-server", "/usr/sbin/danted"),
+    ("microsocks", "/usr/bin/microsocks"),
+    ("wrk", "/usr/bin/wrk"),
+];
 
 /// Installs what is missing where this user may; says what is missing where not.
 pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
