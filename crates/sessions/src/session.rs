@@ -136,10 +136,11 @@ pub struct Session {
     published_sent: AtomicU64,
     published_received: AtomicU64,
     /// What the last sweep saw, and when that last changed, in milliseconds since the start.
-    seen_packets: AtomicU64,
+    seen: AtomicU64,
     seen_at: AtomicU64,
-    /// Packets of the last state that was queued, and when, in milliseconds since the start.
-    noted_packets: AtomicU64,
+    /// What the last state that was queued had moved, and when that was, in milliseconds since the
+    /// start.
+    noted: AtomicU64,
     noted_at: AtomicU64,
     booking: Booking,
     /// What those who watch were told of it: a [`Told`].
@@ -206,9 +207,9 @@ impl Session {
             unpublished: AtomicU32::new(0),
             published_sent: AtomicU64::new(0),
             published_received: AtomicU64::new(0),
-            seen_packets: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             seen_at: AtomicU64::new(0),
-            noted_packets: AtomicU64::new(0),
+            noted: AtomicU64::new(0),
             noted_at: AtomicU64::new(0),
             booking: Booking::default(),
             told: AtomicU8::new(Told::Nothing as u8),
@@ -321,11 +322,11 @@ impl Session {
         let rules = &self.shared.rules;
         let elapsed = now.saturating_duration_since(self.started.mono);
         let at = crate::clock::millis(elapsed);
-        let packets = self.traffic.packets();
+        let moved = self.traffic.moved();
         if rules.accounting && self.unpublished.load(Ordering::Relaxed) != 0 {
             self.publish();
         }
-        if packets != self.seen_packets.swap(packets, Ordering::Relaxed) {
+        if moved != self.seen.swap(moved, Ordering::Relaxed) {
             self.seen_at.store(at, Ordering::Relaxed);
             self.shared.outbox.show(self);
         } else if self.relaying.load(Ordering::Relaxed) {
@@ -342,10 +343,10 @@ impl Session {
         }
         let noted_at = self.noted_at.load(Ordering::Relaxed);
         if rules.accounting
-            && packets != self.noted_packets.load(Ordering::Relaxed)
+            && moved != self.noted.load(Ordering::Relaxed)
             && Duration::from_millis(at.saturating_sub(noted_at)) >= rules.interim
         {
-            self.noted_packets.store(packets, Ordering::Relaxed);
+            self.noted.store(moved, Ordering::Relaxed);
             self.noted_at.store(at, Ordering::Relaxed);
             self.shared.outbox.push(self);
         } else if rules.accounting && self.shared.outbox.has_journal() && self.outgrew_journal() {

@@ -45,8 +45,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Packets of both directions.
-    pub fn packets(&self) -> u64 {
-        self.sent.packets() + self.received.packets()
+    /// A number that grows with whatever moves in either direction: a piece of a large packet, or
+    /// an empty datagram.
+    pub(crate) fn moved(&self) -> u64 {
+        let lane = |lane: &Lane| lane.bytes().wrapping_add(lane.packets());
+        lane(&self.sent).wrapping_add(lane(&self.received))
     }
 }

@@ -126,6 +126,22 @@ async fn a_quiet_session_ends_after_the_idle_time_and_a_busy_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_packet_that_is_handed_over_in_pieces_is_not_quiet() {
+    let limit = Some(Duration::from_secs(2));
+    let table = table(Rules { idle: limit, half_closed: limit, ..Rules::default() });
+    let session = table.open(opening());
+    session.relaying();
+    session.half_closed();
+    session.count_received_part(1000, 1);
+    for _ in 0..10 {
+        tokio::time::advance(Duration::from_millis(1500)).await;
+        session.count_received_part(1000, 0);
+        table.sweep(Instant::now());
+    }
+    assert!(session.stop(CloseReason::AdminTerminated, None), "it was left alone");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_half_closed_session_has_its_own_limit() {
     let table = table(Rules { half_closed: Some(Duration::from_secs(2)), ..Rules::default() });
     let session = table.open(opening());
