@@ -27,7 +27,7 @@ pub fn choose_port_late(socket: BorrowedFd<'_>) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Bytes that the peer's kernel has not acknowledged.
+/// Bytes that the peer's kernel has not acknowledged, and one for an end of stream that it has not.
 pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> usize {
     ask(socket, libc::TIOCOUTQ)
 }

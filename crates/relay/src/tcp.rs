@@ -201,17 +201,16 @@ impl Relay {
     /// not be reading either.
     async fn cut(&mut self, session: &OpenSession) {
         let deadline = Instant::now() + LAST_ACKNOWLEDGEMENTS;
-        let waiting = |ends: &Ends| {
-            socket::unacknowledged(ends.client.as_fd())
-                + socket::unacknowledged(ends.target.as_fd())
-        };
-        while waiting(&self.ends) > 0 && Instant::now() < deadline {
-            discard_input(&self.ends.client);
-            discard_input(&self.ends.target);
+        let Ends { client, target } = &self.ends;
+        let waiting = || (self.sent.unacknowledged(target), self.received.unacknowledged(client));
+        while waiting() != (0, 0) && Instant::now() < deadline {
+            discard_input(client);
+            discard_input(target);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        session.undo_sent(socket::unacknowledged(self.ends.target.as_fd()) as u64);
-        session.undo_received(socket::unacknowledged(self.ends.client.as_fd()) as u64);
+        let (sent, received) = waiting();
+        session.undo_sent(sent);
+        session.undo_received(received);
         reset_on_close(&self.ends.client);
         reset_on_close(&self.ends.target);
     }
@@ -278,6 +277,8 @@ struct Flow {
     stage: Stage,
     /// The source failed; reported once what it sent before is delivered.
     failed: Option<io::Error>,
+    /// The sink was told of the source's end.
+    told: bool,
     /// Bytes since the source last had nothing to give.
     run: usize,
     /// The last run was long enough to begin the next one with a pipe.
@@ -291,6 +292,7 @@ impl Flow {
             held: Held::Nothing,
             stage: Stage::Open,
             failed: None,
+            told: false,
             run: 0,
             bulk: false,
         }
@@ -298,6 +300,13 @@ impl Flow {
 
     fn is_over(&self) -> bool {
         self.stage == Stage::Over
+    }
+
+    /// Bytes that the sink was given and has not acknowledged.
+    fn unacknowledged(&self, sink: &TcpStream) -> u64 {
+        let held = socket::unacknowledged(sink.as_fd()) as u64;
+        // The kernel counts the end of stream as one byte behind the others.
+        held.saturating_sub(u64::from(self.told))
     }
 
     /// Moves bytes until the direction would block, has had its turns, or is over.
@@ -326,6 +335,7 @@ impl Flow {
                 }
                 // Fails when the sink is gone already, which its own direction will tell.
                 let _gone = ready!(Pin::new(&mut *hop.sink).poll_shutdown(cx));
+                self.told = true;
                 return Poll::Ready(Ok(()));
             }
             let grant = ready!(pace.poll_grant(self.direction, cx));
