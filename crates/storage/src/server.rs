@@ -1,7 +1,7 @@
 //! A database server: MariaDB, MySQL, or PostgreSQL. One connection that writes, a few that read.
 //!
 //! Several nodes may share one database; what they need of one another is in [`nodes`]. A
-//! connection that met an error or a time limit is dropped, never used again.
+//! connection whose work did not come to its end is dropped, never used again.
 
 pub mod nodes;
 mod open;
@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Arguments as _, AssertSqlSafe, ConnectOptions as _};
 use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Mutex;
@@ -151,8 +152,7 @@ impl ServerStore {
         &self,
         statements: [impl Into<Option<Statement>>; N],
     ) -> Result<[Vec<AnyRow>; N], StoreError> {
-        let mut connection = self.readers.acquire().await?;
-        let work = async {
+        self.aside(async |connection| {
             if N > 1 {
                 connection.execute(self.dialect.moment()).await?;
             }
@@ -166,13 +166,20 @@ impl ServerStore {
                 connection.execute("ROLLBACK").await?;
             }
             Ok(answers)
-        };
-        let answers = timeout(self.options.statement_timeout, work).await;
-        let answers = answers.map_err(|_| self.too_slow()).flatten();
-        if answers.is_err() {
-            connection.close_on_drop();
-        }
-        answers
+        })
+        .await
+    }
+
+    /// Runs `work` beside the connection that writes records, within the statement's time limit.
+    async fn aside<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut lent = Lent { connection: self.readers.acquire().await?, is_done: false };
+        let done = timeout(self.options.statement_timeout, work(&mut lent.connection)).await;
+        let done = done.map_err(|_| self.too_slow())??;
+        lent.is_done = true;
+        Ok(done)
     }
 
     pub(crate) async fn save(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
@@ -287,6 +294,22 @@ impl ServerStore {
         let _unheard = timeout(CONNECT, self.readers.close()).await;
         if let Some(writer) = self.writer.lock().await.take() {
             let _unheard = timeout(CONNECT, writer.close()).await;
+        }
+    }
+}
+
+/// A connection of those that read. It goes back to them once its work is done; after an error, a
+/// time limit, or where nobody waits for the answer any more, it is closed: it may be inside a
+/// transaction, or inside an answer.
+struct Lent {
+    connection: PoolConnection<Any>,
+    is_done: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.connection.close_on_drop();
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The metrics history on a database server, over a connection that no record needs.
 
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::{ServerStore, query};
 use crate::points::{Point, sql};
@@ -31,18 +30,8 @@ impl ServerStore {
         self.execute_aside(sql::forget(self.dialect, before, most)).await
     }
 
-    /// Runs a statement beside the connection that writes records.
     async fn execute_aside(&self, statement: Statement) -> Result<u64, StoreError> {
-        let mut connection = self.readers.acquire().await?;
-        let work = query(statement)?.execute(&mut *connection);
-        let done = timeout(self.options.statement_timeout, work).await;
-        let done = done.map_err(|_| self.too_slow()).and_then(|done| Ok(done?));
-        match done {
-            Ok(done) => Ok(done.rows_affected()),
-            Err(error) => {
-                connection.close_on_drop();
-                Err(error)
-            }
-        }
+        let query = query(statement)?;
+        self.aside(async |connection| Ok(query.execute(connection).await?.rows_affected())).await
     }
 }

@@ -1,0 +1,139 @@
+//! What database servers need beyond the promises of every store: questions that are dropped
+//! half-way, and writes whose end is not heard of.
+
+#![cfg(all(feature = "mysql", feature = "postgres"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/server.rs"]
+#[expect(dead_code, reason = "other tests need the rest of it")]
+mod server;
+#[expect(dead_code, reason = "other tests need the rest of it")]
+mod support;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use rustsocks_storage::{Filter, Paging, Sort, Store};
+use rustsocks_testkit::{DatabaseServer, Kind, eventually};
+use server::server_store;
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+use support::{active, ended, id};
+use tokio::task::JoinSet;
+
+/// A new database of a shared server.
+struct Database {
+    kind: Kind,
+    server: &'static DatabaseServer,
+    name: String,
+}
+
+impl Database {
+    fn new(kind: Kind) -> Self {
+        let server = DatabaseServer::shared(kind);
+        Self { kind, server, name: server.database() }
+    }
+
+    async fn store(&self) -> Arc<Store> {
+        Arc::new(server_store(self.server.url(&self.name)).await.unwrap())
+    }
+
+    async fn connect(&self) -> AnyConnection {
+        AnyConnection::connect(&self.server.url(&self.name)).await.unwrap()
+    }
+
+    fn number(&self, sql: &str) -> u64 {
+        self.server.sql(&self.name, sql).parse().unwrap()
+    }
+
+    /// How many statements wait for a lock.
+    fn waiting(&self) -> u64 {
+        let name = &self.name;
+        self.number(&match self.kind {
+            Kind::MariaDb => format!(
+                "SELECT COUNT(*) FROM information_schema.processlist \
+                 WHERE db = '{name}' AND state LIKE 'Waiting for%lock'"
+            ),
+            Kind::Postgres => format!(
+                "SELECT COUNT(*) FROM pg_stat_activity \
+                 WHERE datname = '{name}' AND wait_event_type = 'Lock'"
+            ),
+        })
+    }
+
+    /// Waits until every connection of the program is outside a transaction.
+    fn comes_to_rest(&self) {
+        let name = &self.name;
+        let open = match self.kind {
+            Kind::MariaDb => format!(
+                "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN \
+                 information_schema.processlist ON id = trx_mysql_thread_id WHERE db = '{name}'"
+            ),
+            Kind::Postgres => format!(
+                "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = '{name}' \
+                 AND pid <> pg_backend_pid() AND state <> 'idle'"
+            ),
+        };
+        eventually("the end of every transaction", || (self.number(&open) == 0).then_some(()));
+    }
+}
+
+async fn ask(store: &Store) {
+    let filter = Filter::default();
+    // Dropped half-way or not.
+    let _answer = store.history(&filter, Sort::default(), Paging::Page(0), 10).await;
+}
+
+/// Every reading connection sees what is written from here on.
+async fn sees_what_is_new(store: &Store, number: u64) {
+    store.save(&[ended(number, 2000)]).await.unwrap();
+    for _ in 0..8 {
+        assert!(store.find(id(number)).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_dropped_while_it_waits_leaves_no_transaction_behind() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let database = Database::new(kind);
+        let store = database.store().await;
+        store.save(&[active(1)]).await.unwrap();
+        let mut holder = database.connect().await;
+        let (hold, release) = match kind {
+            Kind::MariaDb => ("LOCK TABLES sessions WRITE", "UNLOCK TABLES"),
+            Kind::Postgres => ("BEGIN; LOCK TABLE sessions", "ROLLBACK"),
+        };
+        holder.execute(hold).await.unwrap();
+        let mut asking = JoinSet::new();
+        let asked = Arc::clone(&store);
+        asking.spawn(async move { ask(&asked).await });
+        eventually("the lock", || (database.waiting() == 1).then_some(()));
+        asking.shutdown().await;
+        holder.execute(release).await.unwrap();
+        database.comes_to_rest();
+        sees_what_is_new(&store, 2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_may_be_dropped_anywhere() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let database = Database::new(kind);
+        let store = database.store().await;
+        for polls in (0..30).rev() {
+            let mut question = pin!(ask(&store));
+            let mut left = polls;
+            poll_fn(|context| {
+                if left == 0 {
+                    return Poll::Ready(());
+                }
+                left -= 1;
+                question.as_mut().poll(context)
+            })
+            .await;
+        }
+        database.comes_to_rest();
+        sees_what_is_new(&store, 1).await;
+    }
+}
