@@ -56,7 +56,7 @@ fn a_bad_file_ends_with_2_and_one_line() {
         assert_eq!(output.status.code(), Some(2));
         let line = text(&output.stderr);
         assert_eq!(line.lines().count(), 1, "{line}");
-        assert!(line.contains(":2: server.bind_prot = 1: unknown key"), "{line}");
+        assert!(line.contains(":2: server.bind_prot: unknown key"), "{line}");
     }
 }
 
@@ -194,4 +194,26 @@ fn completions_and_man_pages_are_made() {
     }
     let page = std::fs::read_to_string(pages.join("rustsocks-sessions-kill.1")).unwrap();
     assert!(page.contains("dry\\-run"), "{page}");
+}
+
+#[test]
+fn no_token_and_no_password_of_a_command_line_is_told() {
+    let file = "tests/data/acl.toml";
+    for arguments in [
+        &["status", "--token", "geheim", "--bogus"][..],
+        &["status", "--token", "geheim", "--token", "geheim"],
+        &["status", "--token", "gehe\u{7}im geheim"],
+        &["status", "--tokn=geheim"],
+        &["--token=geheim", file],
+        &["status", "--token", "geheim", "--api", "http://127.0.0.1:1"],
+        &["status", "--token", "geheim", "--help"],
+        &["status", "--api", "http://a:geheim@127.0.0.1:1"],
+        &["status", "--api", "https://a:geheim@127.0.0.1:1"],
+        &["status", "--api", "http://127.0.0.1:1?token=geheim"],
+        &["status", "--api", "a:ge heim:geheim@127.0.0.1:1"],
+    ] {
+        let output = rustsocks(arguments, "");
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(!told.is_empty() && !told.contains("geheim"), "{arguments:?}: {told}");
+    }
 }

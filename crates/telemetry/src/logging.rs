@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -48,14 +48,14 @@ impl From<Level> for LevelFilter {
 /// Sets the process's log up.
 ///
 /// Libraries speak at `warn` and above, whatever the level: their chatter is not about sessions.
+/// One of them says nothing: it quotes what it does not know of a database's URL, which may be a
+/// misspelt password.
 ///
 /// # Errors
 /// When it was set up before.
 pub fn init(level: Level, format: Format) -> Result<(), TryInitError> {
     let level = LevelFilter::from(level);
-    let ours = tracing_subscriber::filter::Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("rustsocks", level);
+    let ours = targets(level);
     let registry = tracing_subscriber::registry().with(ours);
     match format {
         Format::Pretty => {
@@ -68,5 +68,26 @@ pub fn init(level: Level, format: Format) -> Result<(), TryInitError> {
             let lines = fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
             registry.with(lines).try_init()
         }
+    }
+}
+
+/// Who may write what.
+fn targets(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("sqlx_postgres::options", LevelFilter::OFF)
+        .with_target("rustsocks", level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_quotes_parts_of_a_url_is_not_heard() {
+        let targets = targets(LevelFilter::TRACE);
+        let warn = LevelFilter::WARN.into_level().unwrap();
+        assert!(!targets.would_enable("sqlx_postgres::options::parse", &warn));
+        assert!(targets.would_enable("sqlx_postgres::connection", &warn));
     }
 }

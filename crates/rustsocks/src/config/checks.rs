@@ -20,7 +20,7 @@ use super::fault::{Fault, nearest};
 use super::history::history;
 use super::ledger::ledger;
 use super::operators::{operators, trusted_proxies};
-use super::place::Source;
+use super::place::{Source, may_be_shown};
 use super::{AclConfig, ApiConfig, Authentication, Config, ServerConfig, effective, file};
 use crate::features;
 
@@ -123,7 +123,12 @@ impl<'a> Section<'a> {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("use one of \"{}\"", names.join("\", \"")),
         };
-        Err(self.fault(key, format!("unknown value \"{text}\""), remedy))
+        // A URL or a password that came under the wrong key is not told.
+        let problem = match may_be_shown(text) {
+            true => format!("unknown value \"{text}\""),
+            false => "unknown value".to_owned(),
+        };
+        Err(self.fault(key, problem, remedy))
     }
 }
 
@@ -339,7 +344,10 @@ fn acl(form: &file::Acl, source: &Source<'_>) -> Result<AclConfig, Fault> {
         }
     };
     if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
-        let problem = format!("the file {} does not exist", file.display());
+        let problem = match file.to_str() {
+            Some(name) if may_be_shown(name) => format!("the file {name} does not exist"),
+            _ => "the file does not exist".to_owned(),
+        };
         return Err(section.fault("config_file", problem, "create it, or correct the path"));
     }
     Ok(AclConfig { file, watch: form.watch, anonymous_user })

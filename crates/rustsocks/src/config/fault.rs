@@ -24,17 +24,25 @@ impl Fault {
     /// A mistake that the TOML reader found.
     pub(crate) fn from_toml(text: &str, path: &Path, error: &toml::de::Error) -> Self {
         let source = Source { text, path };
-        let place = error.span().map(|span| Box::new(source.place_at(span.start)));
+        let is_toml = toml::de::DeTable::parse(text).is_ok();
+        let mut place = error.span().map(|span| match is_toml {
+            true => Box::new(source.place_at(span.start)),
+            false => Box::new(source.line_at(span.start)),
+        });
         let message = error.message().lines().next().unwrap_or_default().trim().to_owned();
         let (problem, remedy) = match unknown_key(&message) {
             Some((written, known)) => {
+                // Nobody knows what belongs under such a key; it may be a password.
+                if let Some(place) = &mut place {
+                    place.value = None;
+                }
                 let remedy = match nearest(written, &known) {
                     Some(known) => format!("did you mean `{known}`?"),
                     None => format!("known here: {}", known.join(", ")),
                 };
                 (format!("unknown key `{written}`"), remedy)
             }
-            None => wrong_value(&message, place.as_deref().is_some_and(Place::is_hidden)),
+            None => wrong_value(&message, place.as_deref().is_none_or(Place::is_hidden)),
         };
         Self { file: path.to_owned(), place, problem, remedy }
     }
@@ -44,7 +52,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         if let Some(place) = &self.place {
-            write!(f, ":{}: {}", place.line, place.key)?;
+            write!(f, ":{}", place.line)?;
+            if !place.key.is_empty() {
+                write!(f, ": {}", place.key)?;
+            }
             if let Some(value) = &place.value {
                 write!(f, " = {value}")?;
             }

@@ -191,6 +191,11 @@ fn server(
     let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
     let place = place.split('?').next().unwrap_or_default();
     match place.split_once('/') {
+        // Parameters that are written as for other programs; a server would tell them again.
+        Some((_, database)) if database.contains([';', '=', '&']) => {
+            let problem = "the URL's parameters are not behind a question mark";
+            return Err(section.fault("database_url", problem, remedy));
+        }
         Some((_, database)) if !database.is_empty() => {}
         _ => return Err(section.fault("database_url", "the URL names no database", remedy)),
     }
@@ -213,7 +218,7 @@ fn with_ca_file(url: &str, form: &file::Sessions, section: &Section<'_>) -> Resu
     let Some(file) = &form.database_ca_file else { return Ok(url.to_owned()) };
     let path = file.display().to_string();
     if !file.is_file() || path.contains(['&', '#', '?', '%']) {
-        let problem = format!("{path} is not a file that a URL can name");
+        let problem = "not a file that a URL can name";
         return Err(section.fault("database_ca_file", problem, "name a PEM file"));
     }
     let mark = if url.contains('?') { '&' } else { '?' };

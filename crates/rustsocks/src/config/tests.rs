@@ -40,7 +40,7 @@ fn the_example_file_names_every_key() {
 const WRONG: &[(&str, &str)] = &[
     (
         "[server]\nbind_prot = 1",
-        "rustsocks.toml:2: server.bind_prot = 1: unknown key `bind_prot`; did you mean `bind_port`?",
+        "rustsocks.toml:2: server.bind_prot: unknown key `bind_prot`; did you mean `bind_port`?",
     ),
     ("[serverr]\n", "rustsocks.toml:1: serverr: unknown key `serverr`; did you mean `server`?"),
     (
@@ -286,6 +286,95 @@ fn a_wrong_type_names_line_key_and_value_but_no_secret() {
     let line = parse("[[auth.users]]\nusername = \"a\"\npassword = 12345").unwrap_err();
     assert!(line.starts_with("rustsocks.toml:3: auth.users.password = (hidden)"), "{line}");
     assert!(!line.contains("12345"), "{line}");
+}
+
+/// Files with a password in them that are wrong in one way each.
+const HOSTILE: &[&str] = &[
+    // A key that nobody knows.
+    "[[auth.users]]\nusername = \"a\"\npasword = \"geheim\"",
+    "[[auth.users]]\nusername = \"a\"\npasswd = \"geheim\"",
+    "[[auth.users]]\nusername = \"a\"\npin = \"geheim\"",
+    "[auth]\nalice = \"geheim\"",
+    "[auth.users]\nalice = \"geheim\"",
+    // Tables within a line.
+    "[auth]\nusers = [{ username = \"a\", password = \"geheim\", rol = \"x\" }]",
+    "[auth]\nusers = [{ username = \"a\", password = \"geheim\", password_hash = \"geheim\" }]",
+    "[auth]\nusers = [{ username = \"\", password = \"geheim\" }]",
+    "[auth]\nusers = [{ password = \"geheim\" }]",
+    "[auth]\nusers = { username = \"a\", password = \"geheim\" }",
+    "auth = { users = [{ username = 1, password = \"geheim\" }] }",
+    "auth.users = [{ username = \"a\", password = [\"geheim\"] }]",
+    "sessions.dashboard_auth = { enabled = 1, session_secret = \"geheim\" }",
+    "[sessions]\napi_tokens = [{ name = \"ci\", token_hash = \"geheim\" }]",
+    // A secret where something else belongs.
+    "[auth]\nusers = [\"a:geheim\"]",
+    "[auth]\nusers = \"a:geheim\"",
+    "auth = \"a:geheim\"",
+    "[sessions]\ndashboard_auth = \"a:geheim\"",
+    "[sessions]\napi_tokens = [\"geheim\"]",
+    "[sessions]\napi_tokens = \"geheim\"",
+    "[server]\ntls = \"geheim\"",
+    "[sessions]\nstorage = \"postgres://a:geheim@db/x\"",
+    "[sessions]\nstorage = \"postgres://db/x?user=a&pass=geheim\"",
+    "[metrics]\nstorage = \"postgres://a:geheim@db/x\"",
+    "sessions = { storage = \"postgres://a:geheim@db/x\" }",
+    "[dns]\nservers = [\"https://a:geheim@dns\"]",
+    "[acl]\nenabled = true\nconfig_file = \"https://a:geheim@web/acl.toml\"",
+    // Values of the wrong type.
+    "[[auth.users]]\nusername = \"a\"\npassword = [\"geheim\"]",
+    "[[auth.users]]\nusername = \"a\"\npassword = { text = \"geheim\" }",
+    "[[auth.users]]\nusername = \"a\"\n[auth.users.password]\ntext = \"geheim\"",
+    "[[auth.users]]\nusername = \"a\"\n\"pass\\u0077ord\" = [\"geheim\"]",
+    "[[auth.users]]\nusername = [\"a\"]\npassword = \"geheim\"",
+    "[sessions.dashboard_auth]\nsession_secret = [\"geheim\"]",
+    // URLs.
+    "[sessions]\nstorage = \"sqlite\"\ndatabase_url = \"postgres://db/x?user=a&password=geheim\"",
+    "[sessions]\nstorage = \"sqlite\"\ndatabase_url = \"sqlite://x.db?key=geheim\"",
+    "[sessions]\nstorage = \"sqlite\"\ndatabase_url = \"root:geheim/x\"",
+    "[sessions]\nstorage = \"postgres\"\ndatabase_url = \"postgres:geheim\"",
+    "[sessions]\nstorage = \"postgres\"\ndatabase_url = \"mysql://root:geheim/x\"",
+    "[sessions]\nstorage = \"mysql\"\ndatabase_url = \"mysql://db:3306;password=geheim\"",
+    "[sessions]\nstorage = \"mysql\"\ndatabase_url = \"mysql://db/x;password=geheim\"",
+    "[sessions]\nstorage = \"mysql\"\ndatabase_url = [\"mysql://root:geheim@db/x\"]",
+    "[sessions]\nstorage = \"memory\"\ndatabase_url = \"mysql://db/x?user=a&pwd=geheim\"",
+    "[sessions]\ndatabase_uri = \"mysql://root:geheim@db/x\"",
+    // No TOML.
+    "[[auth.users]]\nusername = \"a\"\npassword = geheim",
+    "[[auth.users]]\nusername = \"a\"\npassword = \"geheim",
+    "[[auth.users]]\nusername = \"a\"\npassword = \"geheim\" \"x\"",
+    "[[auth.users]]\nusername = \"a\"\npassword \"geheim\"",
+    "[[auth.users]]\nusername = \"a\"\npassword: geheim = 3",
+    "[[auth.users]]\nusername = \"a\"\npassword = \"ge\\heim geheim\"",
+    "[[auth.users]]\nusername = \"a\"\npassword = \"\"\"\ngeheim = \\q\n\"\"\"",
+    "[[auth.users]]\nusername = \"a\"\npassword = \"\"\"\ngeheim",
+    "[[auth.users]]\nusername = \"a\"\npassword = \"geheim\"\npassword = \"geheim\"",
+    "[auth]\nusers = [{ username = \"a\", password = \"geheim\" ",
+    "[sessions]\ndatabase_url = mysql://root:geheim@db/x",
+    "[geheim\npassword = \"geheim\"",
+];
+
+#[test]
+fn no_password_is_part_of_any_fault() {
+    for text in HOSTILE {
+        let line = parse(text).unwrap_err();
+        let told = line.strip_prefix("rustsocks.toml:").unwrap_or_else(|| panic!("{line}"));
+        assert!(told.starts_with(|c: char| c.is_ascii_digit()), "{line}");
+        assert!(!line.contains("geheim"), "{text}\n{line}");
+    }
+}
+
+#[test]
+fn what_is_no_secret_is_told() {
+    for (text, value) in [
+        ("[sessions]\ndatabase_url = \"sqlite:\"", " = \"sqlite:\""),
+        ("[server] # no password\nbind_port = \"x\" # nor a token", ".bind_port = \"x\": invalid"),
+        ("server = { bind_port = \"x\" }", "rustsocks.toml:1: server.bind_port = \"x\": invalid"),
+        ("server.bind_address = \"x\"", "rustsocks.toml:1: server.bind_address = \"x\": not"),
+        ("[server]\nbind_port = 10 80", "rustsocks.toml:2: bind_port: "),
+    ] {
+        let line = parse(text).unwrap_err();
+        assert!(line.contains(value), "{line}");
+    }
 }
 
 #[test]

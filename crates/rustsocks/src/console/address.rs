@@ -82,7 +82,8 @@ impl std::str::FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Fault> {
         let wrong = |why: &str| {
-            let shown = text.escape_debug();
+            let shown = without_secrets(text);
+            let shown = shown.escape_debug();
             Fault::Usage(format!("--api: {shown} {why}; write it like http://127.0.0.1:9090"))
         };
         let (whole, default) = match text.contains("://") {
@@ -119,6 +120,14 @@ impl std::str::FromStr for Address {
         let base_path = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { host: host.to_owned(), port, base_path })
     }
+}
+
+/// An address as it may be shown: without name and password, and without a query.
+fn without_secrets(text: &str) -> String {
+    // In what is no URL the signs may stand anywhere: nothing before the last of the one or after
+    // the first of the other is shown.
+    let text = text.rsplit_once('@').map_or(text.to_owned(), |(_, place)| format!("…@{place}"));
+    text.split_once('?').map_or(text.clone(), |(place, _)| format!("{place}?…"))
 }
 
 impl Reach {
@@ -178,6 +187,11 @@ mod tests {
             ("http://", "no URL"),
             (":9090", "no"),
             ("http://user:secret@gateway", "--token"),
+            ("http://user:sec?ret@gateway", "query"),
+            ("https://user:secret@gateway", "TLS"),
+            ("user:sec ret@gateway", "no URL"),
+            ("gateway?token=secret", "query"),
+            ("gateway?token=secret@x", "query"),
             ("http://gateway:99999", "port"),
             ("http://gateway/?a=b", "query"),
             ("a b", "no URL"),
@@ -187,6 +201,7 @@ mod tests {
             let line = fault.to_string();
             assert!(line.contains(why) && line.starts_with("--api: "), "{line}");
             assert!(!line.contains(char::is_control), "{line}");
+            assert!(!line.contains("secret") && !line.contains("ret@"), "{line}");
             assert_eq!(fault.exit_code(), 2);
         }
     }

@@ -49,8 +49,9 @@ fn in_words(error: sqlx::Error) -> StoreError {
         sqlx::Error::Tls(error) => {
             return refuse(format!("TLS to the server failed: {error}; check the CA file"));
         }
-        sqlx::Error::Configuration(error) => {
-            return refuse(format!("the URL is wrong: {error}"));
+        // What it says quotes the part of the URL that is wrong, and so perhaps the password.
+        sqlx::Error::Configuration(_) => {
+            return refuse("the URL is wrong; check its port and what follows the question mark");
         }
         sqlx::Error::Protocol(_) => {
             return refuse("what answers there is no such database server; check host and port");
