@@ -142,13 +142,14 @@ impl Writer {
 
     fn spill(&self, session: &Arc<Session>) {
         let Some(number) = session.journal().finished_in() else { return };
-        let mut segments = self.inner.segments();
-        if self.inner.table.spill(session)
-            && let Some(segment) = segments.get(number)
-        {
-            segment.waiting = segment.waiting.saturating_sub(1);
-            segment.spilled += 1;
-        }
+        // The segments are not held while it leaves: whoever hears of that has locks of its own,
+        // and asks for the segments behind them. Until it is counted anew, it waits.
+        self.inner.table.spill(session, || {
+            if let Some(segment) = self.inner.segments().get(number) {
+                segment.waiting = segment.waiting.saturating_sub(1);
+                segment.spilled += 1;
+            }
+        });
     }
 
     /// Appends the newest states. Gives which of them are final; none when the disk refuses.

@@ -254,6 +254,33 @@ async fn while_the_store_is_gone_memory_is_bounded_and_everything_drains_later()
 }
 
 #[tokio::test]
+async fn the_journal_answers_while_somebody_hears_of_a_session_that_leaves_memory() {
+    let (folder, table) = (TempDir::new().unwrap(), table());
+    let (journal, _) = start(JournalOptions { keep_in_memory: 3, ..options(&folder) }, &table);
+    let (asked, answers) = std::sync::mpsc::channel();
+    let asking = journal.clone();
+    table.on_spill(move |_, remove| {
+        let here = remove();
+        let (settled, answer) = std::sync::mpsc::channel();
+        let journal = asking.clone();
+        // As the recorder does, which may hold at this moment what is wanted here.
+        std::thread::spawn(move || {
+            journal.settle(u64::MAX);
+            let _nobody_waits = settled.send(());
+        });
+        asked.send(answer.recv_timeout(Duration::from_secs(5)).is_ok()).unwrap();
+        here
+    });
+    end_some(&table, 10);
+    table.outbox().journaled().await;
+    end_some(&table, 1);
+    table.outbox().journaled().await;
+    let answers: Vec<bool> = answers.try_iter().collect();
+    assert!(!answers.is_empty() && !answers.contains(&false), "{answers:?}");
+    assert_eq!(table.outbox().spilled(), answers.len());
+}
+
+#[tokio::test]
 async fn a_disk_that_refuses_is_told_once_and_nothing_is_lost_when_it_takes_again() {
     let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
     let (journal, told) =

@@ -308,8 +308,10 @@ impl Outbox {
         self.saved.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn spill_one(&self) {
+    /// Counts a session on disk alone; `spilled` runs before the recorder is told to look there.
+    pub(crate) fn spill_one(&self, spilled: impl FnOnce()) {
         self.spilled.fetch_add(1, Ordering::Relaxed);
+        spilled();
         if !self.has_spilled.swap(true, Ordering::SeqCst) {
             self.arrived.notify_one();
         }

@@ -236,17 +236,17 @@ impl Table {
         Some(spilled)
     }
 
-    /// Forgets an ended session whose final state is in the journal; false if the store has it.
-    pub fn spill(&self, session: &Arc<Session>) -> bool {
+    /// Forgets an ended session whose final state is in the journal, unless the store has it;
+    /// `spilled` hears of it then, before the recorder does.
+    pub fn spill(&self, session: &Arc<Session>, spilled: impl FnOnce()) {
         let remove = || self.shared.live.remove(&session.id()).is_some();
         let here = match self.shared.spilling.get() {
             Some(spilling) => spilling(session, &remove),
             None => remove(),
         };
         if here {
-            self.shared.outbox.spill_one();
+            self.shared.outbox.spill_one(spilled);
         }
-        here
     }
 
     /// Sets who hears of sessions that leave memory for the disk. It is called with the session

@@ -142,6 +142,38 @@ async fn a_session_that_leaves_memory_while_it_is_being_saved_is_counted_once() 
     ledger.stop().await;
 }
 
+/// Does it on a thread of its own, which may get stuck for good.
+fn in_time(work: impl AsyncFnOnce() + Send + 'static) {
+    let (done, waiting) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(work());
+        done.send(()).unwrap();
+    });
+    waiting.recv_timeout(Duration::from_secs(120)).expect("it ends");
+}
+
+#[test]
+fn a_store_that_comes_back_while_sessions_end_is_not_in_the_way_of_the_journal() {
+    in_time(async || {
+        let ledger = Arc::new(Ledger::start().await);
+        let (outbox, file) = (ledger.table.outbox(), ledger.folder.path().join("sessions.db"));
+        let holder = hold(&file).await;
+        let ending = Arc::clone(&ledger);
+        let ending = std::thread::spawn(move || {
+            for _ in 0..20_000 {
+                ending.open().finish(CloseReason::ClientClosed, None);
+            }
+        });
+        until("sessions on disk alone", || outbox.spilled() > 1000).await;
+        holder.close().await.unwrap();
+        ending.join().unwrap();
+        until("everything in the store", || outbox.unsaved() == 0).await;
+        assert_eq!(ledger.statistics().await.total.sessions, 20_000);
+        Arc::into_inner(ledger).unwrap().stop().await;
+    });
+}
+
 /// Every session that a walk meets, in its order.
 async fn walk(ledger: &Ledger, filter: &Filter) -> Vec<SessionId> {
     let (mut ids, mut behind) = (Vec::new(), None);
