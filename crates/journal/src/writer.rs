@@ -133,11 +133,19 @@ impl Writer {
             (true, _) if session.journal().is_settled() => {}
             (true, true) if session.journal().finished_in().is_none() => table.lose(&session),
             (false, true) => self.held_back |= for_store,
-            (true, false) if self.spilling => self.spill(&session),
+            (true, false) if self.spilling && self.is_current(session.journal().finished_in()) => {
+                self.spill(&session);
+            }
             (false, false) if self.spilling => self.held_back |= for_store,
             _ if is_final || for_store => table.outbox().pass_on(session),
             _ => {}
         }
+    }
+
+    /// Whether this is the segment being written. Only what ended there leaves memory: what has
+    /// left it for an older one may have been read and saved already.
+    fn is_current(&self, segment: Option<u64>) -> bool {
+        segment.is_some() && segment == self.current.as_ref().map(|current| current.number)
     }
 
     fn spill(&self, session: &Arc<Session>) {
@@ -311,6 +319,8 @@ impl Writer {
 
     fn fail(&mut self, stop: Stop) {
         self.current = None;
+        // What ends from here on is nowhere on disk.
+        self.spilling = false;
         self.inner.segments().current = None;
         self.retry_at = Some(Instant::now() + RETRY);
         self.inner.failures.fetch_add(1, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use rustsocks_journal::{
     Journal, JournalError, JournalNotice, JournalOptions, Report, WhenFull, Writing, list,
 };
-use rustsocks_sessions::{CloseReason, Record, Status};
+use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use support::{Fragile, open, replay, settle, start, table, until};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -304,6 +304,68 @@ async fn a_disk_that_refuses_is_told_once_and_nothing_is_lost_when_it_takes_agai
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(matches!(told[0], JournalNotice::Stopped(Writing::Failed(_))));
     assert_eq!(told[1], JournalNotice::Resumed);
+}
+
+/// Takes everything that the store lacks, in memory and on disk, as the recorder does.
+async fn settle_all(table: &rustsocks_sessions::Table, journal: &Journal) -> HashSet<SessionId> {
+    let mut saved = settle(table, journal);
+    while let Some((segment, finals)) = journal.next_spilled().await.unwrap() {
+        journal.drained(segment, finals.records.len());
+        saved.extend(finals.records);
+    }
+    saved.into_iter().map(|record| record.session_id).collect()
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_while_sessions_are_on_disk_alone_keeps_nothing_from_the_store() {
+    let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+    let few =
+        JournalOptions { keep_in_memory: 3, disk: Arc::new(disk.clone()), ..options(&folder) };
+    let (journal, _) = start(few, &table);
+    end_some(&table, 10);
+    table.outbox().journaled().await;
+    end_some(&table, 2);
+    table.outbox().journaled().await;
+    assert!(table.outbox().spilled() > 0);
+    disk.refuse(true);
+    // The first of these is lost: neither journal nor memory takes it while the store is gone.
+    end_some(&table, 1);
+    table.outbox().journaled().await;
+    assert!(matches!(journal.writing(), Writing::Failed(_)));
+    let lost = usize::try_from(table.outbox().lost()).unwrap();
+    let mut saved = settle_all(&table, &journal).await;
+    end_some(&table, 2);
+    table.outbox().journaled().await;
+    saved.extend(settle_all(&table, &journal).await);
+    assert_eq!((saved.len(), table.outbox().unsaved()), (15 - lost, 0));
+}
+
+#[tokio::test]
+async fn what_ends_while_the_journal_is_full_reaches_the_store_and_leaves_the_journal() {
+    let (folder, table) = (TempDir::new().unwrap(), table());
+    let tiny = JournalOptions {
+        max_bytes: 20_000,
+        keep_in_memory: 10,
+        when_full: WhenFull::Refuse,
+        ..options(&folder)
+    };
+    let (journal, _) = start(tiny, &table);
+    let mut count = 0;
+    while journal.writing() == Writing::Ok {
+        end_some(&table, 20);
+        table.outbox().journaled().await;
+        count += 20;
+    }
+    assert!(table.outbox().spilled() > 0);
+    end_some(&table, 20);
+    count += 20;
+    table.outbox().journaled().await;
+    let mut saved = settle_all(&table, &journal).await;
+    until("room in the journal", || journal.writing() == Writing::Ok).await;
+    saved.extend(settle_all(&table, &journal).await);
+    assert_eq!((saved.len(), table.outbox().unsaved(), table.outbox().lost()), (count, 0, 0));
+    assert!(journal.close());
+    assert_eq!(list(journal.folder()).unwrap(), []);
 }
 
 #[tokio::test]
