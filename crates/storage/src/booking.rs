@@ -55,13 +55,30 @@ impl<C: Connected + Send> Booking<'_, C> {
         records: &[Record],
         seen: usize,
     ) -> Result<Booked, StoreError> {
-        self.run(self.dialect.begin()).await?;
-        let booked = self.save_within(records, seen).await?;
+        let version = self.begin().await?;
+        let booked = self.save_within(version, records, seen).await?;
         self.run("COMMIT").await?;
         Ok(booked)
     }
 
-    async fn save_within(&mut self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
+    /// Begins a transaction, and counts the write: gives how often was written.
+    ///
+    /// The count comes first because its row stays locked until the end: a write that is tried
+    /// again waits here for a first try whose end was not heard of, and then sees what that did.
+    async fn begin(&mut self) -> Result<i64, StoreError> {
+        self.run(self.dialect.begin()).await?;
+        self.connection.execute(sql::next_version(self.dialect, self.writer)).await?;
+        let row = self.connection.fetch(sql::own_version(self.dialect, self.writer)).await?;
+        let version = row.first().map(|row| row.number("version")).transpose()?.flatten();
+        Ok(version.unwrap_or(0))
+    }
+
+    async fn save_within(
+        &mut self,
+        version: i64,
+        records: &[Record],
+        seen: usize,
+    ) -> Result<Booked, StoreError> {
         let (seen, new) = records.split_at(seen.min(records.len()));
         let seen = newest(seen);
         let known = self.known(seen.iter().map(|record| record.session_id)).await?;
@@ -79,12 +96,13 @@ impl<C: Connected + Send> Booking<'_, C> {
             rows.push(record);
         }
         self.connection.upsert(&rows).await?;
-        self.book(rows.len(), changes).await
+        self.book(&changes).await?;
+        Ok(Booked { version, rows: rows.len() as u64, changes })
     }
 
     /// Deletes sessions in one transaction. What they used stays in the usage by hour.
     pub(crate) async fn delete(&mut self, ids: &[SessionId]) -> Result<Booked, StoreError> {
-        self.run(self.dialect.begin()).await?;
+        let version = self.begin().await?;
         let known = self.known(ids.iter().copied()).await?;
         let mut changes = Changes::default();
         known.values().for_each(|record| changes.count(record, -1));
@@ -92,25 +110,25 @@ impl<C: Connected + Send> Booking<'_, C> {
         for ids in ids.chunks(CHUNK) {
             self.connection.execute(sql::delete(self.dialect, ids)).await?;
         }
-        let starts: Vec<i64> = changes.minutes().map(|(key, _)| key.start).collect();
-        let booked = self.book(ids.len(), changes).await?;
-        if let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) {
+        self.book(&changes).await?;
+        let starts = || changes.minutes().map(|(key, _)| key.start);
+        if let (Some(first), Some(last)) = (starts().min(), starts().max()) {
             for (kind, span) in
                 Kind::ALL.into_iter().flat_map(|kind| SPANS.map(|span| (kind, span)))
             {
                 let first = first.div_euclid(span) * span;
-                let empty = sql::forget_empty(self.dialect, kind, span, first, *last);
+                let empty = sql::forget_empty(self.dialect, kind, span, first, last);
                 self.connection.execute(empty).await?;
             }
         }
         self.run("COMMIT").await?;
-        Ok(booked)
+        Ok(Booked { version, rows: ids.len() as u64, changes })
     }
 
     /// Ends up to a few hundred of the rows that a node left open: `failed`, `server_crash`, at
     /// the time they were last known. None when nothing is open.
     pub(crate) async fn close_crashed(&mut self, node: &str) -> Result<Option<Booked>, StoreError> {
-        self.run(self.dialect.begin()).await?;
+        let version = self.begin().await?;
         let open = self.connection.fetch(sql::open_of(self.dialect, node, CHUNK)).await?;
         let crashed: Vec<Record> =
             open.iter().map(record).map(|open| open.map(crashed)).collect::<Result<_, _>>()?;
@@ -118,7 +136,7 @@ impl<C: Connected + Send> Booking<'_, C> {
             self.run("ROLLBACK").await?;
             return Ok(None);
         }
-        let booked = self.save_within(&crashed, crashed.len()).await?;
+        let booked = self.save_within(version, &crashed, crashed.len()).await?;
         self.run("COMMIT").await?;
         Ok(Some(booked))
     }
@@ -148,10 +166,10 @@ impl<C: Connected + Send> Booking<'_, C> {
         Ok(known)
     }
 
-    /// Writes what changes in the rollups, and counts the write.
-    async fn book(&mut self, rows: usize, changes: Changes) -> Result<Booked, StoreError> {
+    /// Writes what changes in the sums.
+    async fn book(&mut self, changes: &Changes) -> Result<(), StoreError> {
         for span in SPANS {
-            let changed = by_span(&changes, span);
+            let changed = by_span(changes, span);
             for rows in in_powers_of_two(&changed) {
                 self.connection.execute(sql::add_to_rollups(self.dialect, span, rows)).await?;
             }
@@ -160,10 +178,7 @@ impl<C: Connected + Send> Booking<'_, C> {
         for rows in in_powers_of_two(&flows) {
             self.connection.execute(sql::add_to_usage(self.dialect, rows)).await?;
         }
-        self.connection.execute(sql::next_version(self.dialect, self.writer)).await?;
-        let row = self.connection.fetch(sql::own_version(self.dialect, self.writer)).await?;
-        let version = row.first().map(|row| row.number("version")).transpose()?.flatten();
-        Ok(Booked { version: version.unwrap_or(0), rows: rows as u64, changes })
+        Ok(())
     }
 }
 

@@ -137,3 +137,38 @@ async fn a_question_may_be_dropped_anywhere() {
         sees_what_is_new(&store, 1).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_end_is_not_heard_of_is_not_counted_twice() {
+    let database = Database::new(Kind::Postgres);
+    let store = database.store().await;
+    // A disk that stalls: the commit waits for whoever holds the lock.
+    let stalls = "CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS \
+                  $$BEGIN PERFORM pg_advisory_xact_lock(1);RETURN NULL;END$$; \
+                  CREATE CONSTRAINT TRIGGER stalls AFTER INSERT ON sessions \
+                  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stall()";
+    database.server.sql(&database.name, stalls);
+    let records: Vec<_> = (0..10).map(|number| ended(number, 2000)).collect();
+    for number in [1, 2] {
+        let records = &records[..5 * number];
+        let mut disk = database.connect().await;
+        disk.execute("BEGIN; SELECT pg_advisory_xact_lock(1)").await.unwrap();
+        let mut saving = JoinSet::new();
+        let save = || {
+            let (store, records) = (Arc::clone(&store), records.to_vec());
+            async move { store.save(&records).await }
+        };
+        saving.spawn(save());
+        eventually("the commit", || (database.waiting() == 1).then_some(()));
+        saving.shutdown().await;
+        saving.spawn(save());
+        eventually("the next try", || (database.waiting() == 2).then_some(()));
+        disk.execute("ROLLBACK").await.unwrap();
+        saving.join_next().await.unwrap().unwrap().unwrap();
+        assert_eq!(store.count().await.unwrap(), 5 * number as u64);
+        assert_eq!(store.wrong_rollups().await.unwrap().first, None);
+        let sent: u64 = records.iter().map(|record| record.bytes_sent).sum();
+        let used = database.number("SELECT SUM(bytes_sent) FROM usage_hours");
+        assert_eq!(used, sent);
+    }
+}
