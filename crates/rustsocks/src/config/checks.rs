@@ -132,16 +132,24 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Whether a section of a later capability is switched on.
+/// Refuses a section of a later capability unless it is clearly switched off: whoever believes that
+/// it is in force would be without it.
 fn refuse_later(source: &Source<'_>, name: &str, section: &toml::Table) -> Result<(), Fault> {
-    match section.get("enabled").and_then(toml::Value::as_bool) {
-        Some(true) => Err(Section::new(source, name).fault(
-            "enabled",
-            "not supported yet",
-            "set it to false or remove the section",
-        )),
-        _ => Ok(()),
-    }
+    let problem = match section.get("enabled") {
+        Some(toml::Value::Boolean(false)) => return Ok(()),
+        Some(toml::Value::Boolean(true)) => "not supported yet",
+        Some(_) => "neither true nor false, and not supported yet",
+        None => {
+            let mut keys = section.keys();
+            let misspelt = keys.find(|key| nearest(&key.to_lowercase(), &["enabled"]).is_some());
+            let Some(key) = misspelt else { return Ok(()) };
+            let problem = format!("unknown key `{key}`");
+            let fault = Section::new(source, name).fault(key, problem, "did you mean `enabled`?");
+            return Err(fault.without_value());
+        }
+    };
+    let remedy = "set it to false or remove the section";
+    Err(Section::new(source, name).fault("enabled", problem, remedy))
 }
 
 pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config, Fault> {

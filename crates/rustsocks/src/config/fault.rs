@@ -25,17 +25,15 @@ impl Fault {
     pub(crate) fn from_toml(text: &str, path: &Path, error: &toml::de::Error) -> Self {
         let source = Source { text, path };
         let is_toml = toml::de::DeTable::parse(text).is_ok();
-        let mut place = error.span().map(|span| match is_toml {
+        let place = error.span().map(|span| match is_toml {
             true => Box::new(source.place_at(span.start)),
             false => Box::new(source.line_at(span.start)),
         });
         let message = error.message().lines().next().unwrap_or_default().trim().to_owned();
-        let (problem, remedy) = match unknown_key(&message) {
+        let unknown = unknown_key(&message);
+        let is_unknown = unknown.is_some();
+        let (problem, remedy) = match unknown {
             Some((written, known)) => {
-                // Nobody knows what belongs under such a key; it may be a password.
-                if let Some(place) = &mut place {
-                    place.value = None;
-                }
                 let remedy = match nearest(written, &known) {
                     Some(known) => format!("did you mean `{known}`?"),
                     None => format!("known here: {}", known.join(", ")),
@@ -44,7 +42,16 @@ impl Fault {
             }
             None => wrong_value(&message, place.as_deref().is_none_or(Place::is_hidden)),
         };
-        Self { file: path.to_owned(), place, problem, remedy }
+        let fault = Self { file: path.to_owned(), place, problem, remedy };
+        if is_unknown { fault.without_value() } else { fault }
+    }
+
+    /// Without the value, for a key that nobody knows: it may be a misspelt password.
+    pub(crate) fn without_value(mut self) -> Self {
+        if let Some(place) = &mut self.place {
+            place.value = None;
+        }
+        self
     }
 }
 

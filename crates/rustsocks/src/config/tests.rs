@@ -81,6 +81,26 @@ const WRONG: &[(&str, &str)] = &[
         "rustsocks.toml:2: qos.enabled = true: not supported yet; set it to false or remove the section",
     ),
     (
+        "[server.tls]\nenabled = \"true\"",
+        "rustsocks.toml:2: server.tls.enabled = \"true\": neither true nor false, and not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[auth.pam]\nenabled = 1",
+        "rustsocks.toml:2: auth.pam.enabled = 1: neither true nor false, and not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[auth]\ngssapi = { enabled = [] }",
+        "rustsocks.toml:2: auth.gssapi.enabled = []: neither true nor false, and not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[qos.enabled]\non = true",
+        "rustsocks.toml:1: qos.enabled: neither true nor false, and not supported yet; set it to false or remove the section",
+    ),
+    (
+        "[server.tls]\nEnable = true",
+        "rustsocks.toml:2: server.tls.Enable: unknown key `Enable`; did you mean `enabled`?",
+    ),
+    (
         "[sessions.dashboard_auth]\nenabled = true",
         "rustsocks.toml:2: sessions.dashboard_auth.enabled = true: nobody could ever log in: there are no users and no tokens; add [[sessions.dashboard_auth.users]] with username and password_hash, or [[sessions.api_tokens]]",
     ),
@@ -249,6 +269,14 @@ fn with_operators(login: &str) -> Config {
     let hash = format!("blake3:{}", "0".repeat(64));
     let token = format!("[[sessions.api_tokens]]\nname = \"ci\"\ntoken_hash = \"{hash}\"\n");
     parse(&format!("{login}\n{token}")).unwrap()
+}
+
+#[test]
+fn a_section_that_is_not_there_yet_may_stand_switched_off() {
+    for name in ["server.tls", "auth.pam", "auth.gssapi", "qos"] {
+        parse(&format!("[{name}]\nenabled = false\nkey = 1\n")).unwrap();
+        parse(&format!("[{name}]\nverbose = true\n[{name}.deeper]\nenabled = true\n")).unwrap();
+    }
 }
 
 #[test]
