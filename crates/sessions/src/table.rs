@@ -245,6 +245,8 @@ impl Table {
             None => remove(),
         };
         if here {
+            // From here on the store may have it from the disk, also where it waits to be given.
+            session.offer();
             self.shared.outbox.spill_one(spilled);
         }
     }

@@ -267,14 +267,22 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             match journal.next_spilled().await {
                 Ok(None) => return Some(()),
                 Ok(Some((segment, finals))) => {
-                    let batches = finals.records.chunks(MOST_AT_ONCE);
-                    for (batch, places) in batches.zip(finals.places.chunks(MOST_AT_ONCE)) {
+                    let found = finals.records.len();
+                    // What is in memory waits for a batch of its own, which takes it for new.
+                    let (records, places): (Vec<Record>, Vec<u32>) = finals
+                        .records
+                        .into_iter()
+                        .zip(finals.places)
+                        .filter(|(record, _)| self.table.get(record.session_id).is_none())
+                        .unzip();
+                    let batches = records.chunks(MOST_AT_ONCE);
+                    for (batch, places) in batches.zip(places.chunks(MOST_AT_ONCE)) {
                         let last = places.last().copied().unwrap_or(0);
                         let save = || self.store.save_spilled(batch, segment, last);
                         self.persist(stop, batch.len(), save).await?;
                     }
                     self.store.forget_spilled(segment);
-                    journal.drained(segment, finals.records.len());
+                    journal.drained(segment, found);
                 }
                 Err(error) => {
                     tracing::error!(%error, "the journal cannot be read; trying again later");

@@ -284,11 +284,6 @@ impl Changes {
             }
         }
         self.minutes.retain(|_, sums| !sums.is_zero());
-        // Users are never left out: without one nothing is left, but for destinations of which
-        // more was taken off than was ever added.
-        if !self.minutes.keys().any(|key| key.kind == Kind::User) {
-            self.minutes.clear();
-        }
     }
 
     /// What flowed, in the order of its fields, so that two nodes lock rows in one order.

@@ -70,6 +70,12 @@ impl Spilled {
         segment.ends = (segment.ends.0.min(end), segment.ends.1.max(end));
     }
 
+    /// Whether one lies in a segment at a byte.
+    pub(crate) fn has(&self, (segment, place): (u64, u32)) -> bool {
+        let known = self.segments.get(&segment);
+        known.is_some_and(|known| known.places.binary_search(&place).is_ok())
+    }
+
     /// Forgets one that the store has now.
     pub(crate) fn remove(&mut self, (segment, place): (u64, u32)) {
         self.retain(segment, |known| known != place);

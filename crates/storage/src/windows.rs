@@ -219,11 +219,16 @@ impl OnDisk<'_> {
     /// in the journal at `place`. Before it, the store had it with `booked` bytes to and from the
     /// destination, or not at all.
     pub fn saved(&mut self, record: &Record, booked: Option<(u64, u64)>, place: (u64, u32)) {
-        if record.end_time.is_some() {
-            self.places.remove(place);
+        // Where it is there no more, the store had it from the disk before this write.
+        if !self.places.has(place) {
+            return;
         }
         // A destination that was left out is not taken off either.
         self.spilled.add(record, &without(record, booked), -1, 0);
+        if record.end_time.is_some() {
+            self.places.remove(place);
+            forget_sums_of_nothing(self.spilled, self.places);
+        }
     }
 }
 
@@ -324,7 +329,7 @@ impl Windows {
         let mut state = self.lock();
         state.take_in(booked);
         state.spilled.take_off(&booked.changes);
-        state.places.remove_up_to(segment, up_to);
+        state.forget_spilled(segment, up_to);
         drop(state);
         self.taken_in.notify_waiters();
     }
@@ -452,7 +457,7 @@ impl Windows {
 
     /// Forgets where ended sessions lie in a segment.
     pub(crate) fn forget_spilled(&self, segment: u64) {
-        self.lock().places.remove_up_to(segment, u32::MAX);
+        self.lock().forget_spilled(segment, u32::MAX);
     }
 
     /// Which sessions are on disk alone.
@@ -520,6 +525,11 @@ impl State {
             }
             window.trim();
         }
+    }
+
+    fn forget_spilled(&mut self, segment: u64, up_to: u32) {
+        self.places.remove_up_to(segment, up_to);
+        forget_sums_of_nothing(&mut self.spilled, &self.places);
     }
 
     fn build(&mut self, window: Window) {
@@ -623,6 +633,15 @@ fn is_somebody(kind: Kind, name: &str) -> bool {
         Kind::User => !name.is_empty(),
         Kind::Dest => !name.starts_with(':'),
         Kind::Reason | Kind::Rule => true,
+    }
+}
+
+/// Where nothing is on disk alone, nothing comes from there: what is left in the sums are
+/// destinations of which more was taken off than was ever added, and writes whose end was not
+/// heard of.
+fn forget_sums_of_nothing(spilled: &mut Changes, places: &Spilled) {
+    if places.is_empty() {
+        *spilled = Changes::default();
     }
 }
 

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// A ledger that keeps three ended sessions in memory.
+/// A ledger that keeps a few ended sessions in memory.
 struct Ledger {
     folder: TempDir,
     table: Table,
@@ -35,6 +35,10 @@ struct Ledger {
 
 impl Ledger {
     async fn start() -> Self {
+        Self::keeping(3).await
+    }
+
+    async fn keeping(keep_in_memory: usize) -> Self {
         let folder = TempDir::new().unwrap();
         let table = Table::new(Clock::system(), "node".into(), Rules::default());
         let options = SqliteOptions {
@@ -45,10 +49,8 @@ impl Ledger {
         };
         let store: Store = SqliteStore::open(&options).await.unwrap().0.into();
         let store = Arc::new(store);
-        let journal = JournalOptions {
-            keep_in_memory: 3,
-            ..JournalOptions::new(folder.path().join("journal"))
-        };
+        let journal =
+            JournalOptions { keep_in_memory, ..JournalOptions::new(folder.path().join("journal")) };
         let journal = Journal::open(journal, table.clone(), |_| {}).unwrap();
         let options = RecorderOptions {
             batch_size: 100,
@@ -85,7 +87,16 @@ impl Ledger {
         self.store.statistics(query, &self.table).await.unwrap()
     }
 
+    /// Stops when everything is in the store: sums that say what the rows say.
     async fn stop(mut self) {
+        let wrong = self.store.wrong_rollups().await.unwrap();
+        assert_eq!(wrong.first, None, "{} in all", wrong.count);
+        let now = self.table.clock().now().wall;
+        let hours = (0, now.as_second() + 3600);
+        let usage = self.store.usage(None, 3600, hours, &self.table, now).await.unwrap();
+        let total = self.statistics().await.total;
+        let flowed = usage.iter().fold((0, 0), |sum, hour| (sum.0 + hour.1, sum.1 + hour.2));
+        assert_eq!(flowed, (total.sent, total.received), "by the hour");
         self.stop.cancel();
         self.recording.join_next().await.unwrap().unwrap();
     }
@@ -139,6 +150,43 @@ async fn a_session_that_leaves_memory_while_it_is_being_saved_is_counted_once() 
     assert_eq!((after.total.sessions, after.total.sent, after.active), (13, 830, 0));
     assert_eq!(after.users[0].1, after.total);
     assert_eq!(after.dests[0].1, after.total);
+    ledger.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_in_memory_beside_what_is_on_disk_alone_is_summed_once() {
+    // More than one batch takes: the disk's turn comes while some of them wait.
+    const KEPT: usize = 9000;
+    let ledger = Ledger::keeping(KEPT).await;
+    let (outbox, file) = (ledger.table.outbox(), ledger.folder.path().join("sessions.db"));
+    let end = |session: OpenSession| {
+        session.count_sent(10);
+        session.finish(CloseReason::ClientClosed, None);
+    };
+    let holder = hold(&file).await;
+    end(ledger.open());
+    until("a batch under way", || ledger.figures.failures.load(Relaxed) > 0).await;
+    (0..KEPT).for_each(|_| end(ledger.open()));
+    // The store waits for the beginnings of these, which will be on disk alone.
+    let running: Vec<OpenSession> = (0..100).map(|_| ledger.open()).collect();
+    outbox.journaled().await;
+    while outbox.spilled() == 0 {
+        end(ledger.open());
+        outbox.journaled().await;
+    }
+    running.into_iter().for_each(end);
+    outbox.journaled().await;
+    assert!(outbox.spilled() > 100);
+    let all = i64::try_from(outbox.unsaved()).unwrap();
+    let during = ledger.statistics().await.total;
+    assert_eq!((during.sessions, during.sent), (all, 10 * all));
+    holder.close().await.unwrap();
+    while outbox.unsaved() > 0 {
+        let meanwhile = ledger.statistics().await.total;
+        assert_eq!((meanwhile.sessions, meanwhile.sent), (all, 10 * all));
+    }
+    let after = ledger.statistics().await.total;
+    assert_eq!((after.sessions, after.sent), (all, 10 * all));
     ledger.stop().await;
 }
 
