@@ -187,13 +187,15 @@ impl MemoryStore {
     pub(crate) fn usage(&self, user: Option<&str>, span: i64, range: (i64, i64)) -> Usage {
         let mut usage: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
         let hours = (range.0, String::new())..(range.1, String::new());
-        for ((hour, name), flow) in self.lock().usage.range(hours) {
+        let ring = self.lock();
+        for ((hour, name), flow) in ring.usage.range(hours) {
             if user.is_none_or(|user| user == name) {
                 let sum = usage.entry(hour.div_euclid(span) * span).or_default();
                 *sum = (sum.0 + flow.0, sum.1 + flow.1);
             }
         }
-        usage.into_iter().map(|(start, flow)| (start, flow.0, flow.1)).collect()
+        let spans = usage.into_iter().map(|(start, flow)| (start, flow.0, flow.1)).collect();
+        Usage { own: ring.version, spans }
     }
 
     pub(crate) fn forget_usage(&self, before: i64) {
@@ -202,5 +204,11 @@ impl MemoryStore {
     }
 }
 
-/// Spans with the bytes that flowed in them: start in seconds, to destinations, from them.
-pub(crate) type Usage = Vec<(i64, i64, i64)>;
+/// What was used, all of one moment.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    /// How often this node had written.
+    pub(crate) own: i64,
+    /// Spans with the bytes that flowed in them: start in seconds, to destinations, from them.
+    pub(crate) spans: Vec<(i64, i64, i64)>,
+}

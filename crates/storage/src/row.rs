@@ -222,13 +222,16 @@ pub(crate) fn wrong_rollups<R: Columns>(rows: &[R]) -> Result<WrongRollups, Stor
     Ok(WrongRollups { count: number("total")?.unsigned_abs(), first: Some(first) })
 }
 
-/// The answer to [`crate::sql::usage`].
-pub(crate) fn usage<R: Columns>(rows: &[R]) -> Result<Usage, StoreError> {
-    let part = |row: &R| {
+/// The answers to [`sql::own_version`] and [`sql::usage`].
+pub(crate) fn usage<R: Columns>(answers: &[Vec<R>; 2]) -> Result<Usage, StoreError> {
+    let [own, rows] = answers;
+    let own = own.first().map(|row| row.number("version")).transpose()?.flatten();
+    let span = |row: &R| {
         let column = |name| row.number(name).map(Option::unwrap_or_default);
         Ok((column("begun")?, column("bytes_sent")?, column("bytes_received")?))
     };
-    rows.iter().map(part).collect()
+    let spans = rows.iter().map(span).collect::<Result<_, StoreError>>()?;
+    Ok(Usage { own: own.unwrap_or(0), spans })
 }
 
 /// A row as a record.

@@ -224,8 +224,8 @@ impl ServerStore {
         span: i64,
         range: (i64, i64),
     ) -> Result<Usage, StoreError> {
-        let [rows] = self.read([sql::usage(self.dialect, user, span, range.0, range.1)]).await?;
-        usage(&rows)
+        let own = sql::own_version(self.dialect, &self.options.node);
+        usage(&self.read([own, sql::usage(self.dialect, user, span, range.0, range.1)]).await?)
     }
 
     pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {

@@ -32,7 +32,7 @@ use crate::booking::Booking;
 use crate::filter::{Filter, Part, Slice, Sort, Total};
 use crate::memory::Usage;
 use crate::rollup::Booked;
-use crate::row::{Columns as _, explained, found, record, usage, wrong_rollups};
+use crate::row::{Columns as _, explained, found, part, record, usage, wrong_rollups};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::verify::{Run, WrongRollups};
@@ -239,15 +239,8 @@ impl SqliteStore {
     }
 
     pub(crate) async fn sums(&self, wanted: &Wanted) -> Result<Found, StoreError> {
-        let mut moment = self.readers.begin().await?;
-        let mut answers = Vec::new();
-        for statement in sql::sums(Dialect::Sqlite, WRITER, wanted) {
-            answers.push(match statement {
-                Some(statement) => history::query(statement)?.fetch_all(&mut *moment).await?,
-                None => Vec::new(),
-            });
-        }
-        moment.rollback().await?;
+        let statements = sql::sums(Dialect::Sqlite, WRITER, wanted);
+        let answers = history::at_once(&mut *self.readers.acquire().await?, statements).await?;
         found(wanted, &answers)
     }
 
@@ -265,9 +258,9 @@ impl SqliteStore {
         span: i64,
         range: (i64, i64),
     ) -> Result<Usage, StoreError> {
-        let statement = sql::usage(Dialect::Sqlite, user, span, range.0, range.1);
-        let rows = history::query(statement)?.fetch_all(&self.readers).await?;
-        usage(&rows)
+        let own = sql::own_version(Dialect::Sqlite, WRITER);
+        let spans = sql::usage(Dialect::Sqlite, user, span, range.0, range.1);
+        usage(&history::at_once(&mut *self.readers.acquire().await?, [own, spans]).await?)
     }
 
     pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {
@@ -291,7 +284,7 @@ impl SqliteStore {
         total: Total,
     ) -> Result<Part, StoreError> {
         let statements = sql::history(Dialect::Sqlite, WRITER, filter, sort, slice, total);
-        history::part(&self.readers, statements).await
+        part(&history::at_once(&mut *self.readers.acquire().await?, statements).await?)
     }
 
     pub(crate) async fn explain(

@@ -308,17 +308,29 @@ impl Store {
         is_asked: bool,
         tell: impl Fn(&Whole<'_>) -> T,
     ) -> Result<T, StoreError> {
+        let tell = &tell;
+        self.of_one_moment(|| async move {
+            let (plan, wanted) = self.windows.plan(&query);
+            let found = each!(self, store => store.sums(&wanted))?;
+            Ok(self.windows.answer(&query, plan, found, table, is_asked, tell))
+        })
+        .await
+    }
+
+    /// Asks until what is in the store and what is known here are of one moment; `ask` gives none
+    /// where they are not.
+    async fn of_one_moment<T, Asked: Future<Output = Result<Option<T>, StoreError>>>(
+        &self,
+        ask: impl Fn() -> Asked,
+    ) -> Result<T, StoreError> {
         if !self.windows.is_begun() {
             drop(self.begin_to_write().await?);
         }
         let began = Instant::now();
         for tries in 0.. {
             let _order = self.hold_up_writes(tries).await?;
-            let (plan, wanted) = self.windows.plan(&query);
-            let found = each!(self, store => store.sums(&wanted))?;
-            let told = self.windows.answer(&query, plan, found, table, is_asked, &tell);
-            if let Some(told) = told {
-                return Ok(told);
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
             }
             if began.elapsed() > CERTAIN_WITHIN {
                 break;
@@ -344,7 +356,7 @@ impl Store {
     /// `span` is a multiple of an hour; the range is one of seconds, its end left out.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`], also where what was written last is uncertain.
     pub async fn usage(
         &self,
         user: Option<&str>,
@@ -353,10 +365,14 @@ impl Store {
         table: &Table,
         now: Timestamp,
     ) -> Result<Vec<(i64, i64, i64)>, StoreError> {
-        let _order = self.writing.lock().await;
-        let mut usage = each!(self, store => store.usage(user, span, range))?;
+        let (mut usage, (sent, received)) = self
+            .of_one_moment(|| async move {
+                let usage = each!(self, store => store.usage(user, span, range))?;
+                let seen = self.windows.at(usage.own, || Windows::unsaved_bytes(user, table));
+                Ok(seen.map(|(unsaved, _)| (usage.spans, unsaved)))
+            })
+            .await?;
         let start = span_start(now.as_millisecond(), span);
-        let (sent, received) = Windows::unsaved_bytes(user, table);
         if (sent, received) != (0, 0) && (range.0..range.1).contains(&now.as_second()) {
             match usage.iter_mut().find(|part| part.0 == start) {
                 Some(part) => *part = (start, part.1 + sent, part.2 + received),
@@ -522,12 +538,7 @@ impl Store {
         total: Total,
         table: &Table,
     ) -> Result<Page, StoreError> {
-        if !self.windows.is_begun() {
-            drop(self.begin_to_write().await?);
-        }
-        let began = Instant::now();
-        for tries in 0.. {
-            let _order = self.hold_up_writes(tries).await?;
+        self.of_one_moment(|| async move {
             // More may have ended when the store has answered; then its slice is too small.
             let most = table.waiting() + table.outbox().spilled() + SPARE;
             let (slice, before) = Slice::of(paging, size, most);
@@ -553,11 +564,7 @@ impl Store {
                 None => None,
             };
             let (Some(((_, unsaved), _)), Some(on_disk)) = (seen, finding) else {
-                if began.elapsed() > CERTAIN_WITHIN {
-                    break;
-                }
-                self.windows.wait().await;
-                continue;
+                return Ok(None);
             };
             let total = part.total + unsaved.len() as u64 + on_disk.total;
             let mut records = part.records;
@@ -568,9 +575,9 @@ impl Store {
             records.extend(on_disk.records);
             records.sort_by(|left, right| sort.compare(left, right));
             records.drain(..before.min(records.len()));
-            return Ok(Page::new(records, size, total, sort));
-        }
-        Err(StoreError::Uncertain)
+            Ok(Some(Page::new(records, size, total, sort)))
+        })
+        .await
     }
 
     /// What a search finds of the sessions that are on disk alone; none where some of them are not

@@ -15,11 +15,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use rustsocks_sessions::{Clock, Rules, Table};
 use rustsocks_storage::{Filter, Paging, Sort, Store};
 use rustsocks_testkit::{DatabaseServer, Kind, eventually};
 use server::server_store;
 use sqlx::{AnyConnection, Connection as _, Executor as _};
-use support::{active, ended, id};
+use support::{active, at, ended, id};
 use tokio::task::JoinSet;
 
 /// A new database of a shared server.
@@ -170,5 +171,32 @@ async fn a_commit_whose_end_is_not_heard_of_is_not_counted_twice() {
         let sent: u64 = records.iter().map(|record| record.bytes_sent).sum();
         let used = database.number("SELECT SUM(bytes_sent) FROM usage_hours");
         assert_eq!(used, sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_usage_holds_up_no_record() {
+    let database = Database::new(Kind::Postgres);
+    let store = database.store().await;
+    store.save(&[ended(1, 2000)]).await.unwrap();
+    // Every connection that reads waits for a table that no record needs.
+    let mut holder = database.connect().await;
+    holder.execute("BEGIN; LOCK TABLE commands").await.unwrap();
+    let mut reading = JoinSet::new();
+    for _ in 0..4 {
+        let store = Arc::clone(&store);
+        reading.spawn(async move { store.server().unwrap().commands_for("node").await });
+    }
+    eventually("the readers", || (database.waiting() == 4).then_some(()));
+    let table = Table::new(Clock::system(), "node".into(), Rules::default());
+    let records = [ended(2, 2000)];
+    tokio::select! {
+        biased;
+        usage = store.usage(None, 3600, (0, 1), &table, at(0)) => panic!("{usage:?}"),
+        saved = store.save(&records) => saved.unwrap(),
+    }
+    holder.execute("ROLLBACK").await.unwrap();
+    while let Some(commands) = reading.join_next().await {
+        commands.unwrap().unwrap();
     }
 }

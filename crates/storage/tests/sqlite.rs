@@ -217,6 +217,36 @@ async fn a_file_that_stays_locked_at_the_stop_is_given_up_and_reported() {
     let _store: &Store = &store;
 }
 
+#[tokio::test]
+async fn usage_counts_each_byte_once_while_records_are_saved() {
+    let folder = TempDir::new().unwrap();
+    let store = Arc::new(sqlite(&folder).await);
+    let table = Table::new(Clock::system(), "node".into(), Rules::default());
+    let options = RecorderOptions {
+        batch_size: 7,
+        batch_interval: Duration::from_millis(1),
+        last_tries: Duration::from_secs(5),
+    };
+    let recorder = Recorder::new(table.clone(), Arc::clone(&store), options, |_| {});
+    let stop = CancellationToken::new();
+    let asking = async {
+        for round in 1..=100 {
+            for _ in 0..5 {
+                let session = table.open(opening());
+                session.count_sent(1);
+                session.finish(CloseReason::ClientClosed, None);
+            }
+            let now = table.clock().now().wall;
+            let range = (now.as_second() - 86_400, now.as_second() + 86_400);
+            let usage = store.usage(None, 3600, range, &table, now).await.unwrap();
+            assert_eq!(usage.iter().map(|part| part.1).sum::<i64>(), 5 * round, "{usage:?}");
+        }
+        stop.cancel();
+    };
+    let (report, ()) = tokio::join!(recorder.run(stop.clone()), asking);
+    assert_eq!((report.saved, report.unsaved), (500, 0));
+}
+
 /// A SQLite store in a folder of its own, with the file's path.
 async fn sqlite(folder: &TempDir) -> Store {
     let path = folder.path().join("deep/down/sessions.db");

@@ -1,11 +1,10 @@
 //! Finding records again.
 
 use rustsocks_sessions::{Record, SessionId};
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, SqliteConnection};
 
-use crate::filter::Part;
-use crate::row::{self, record};
+use crate::row::{record, run};
 use crate::sql::{self, Dialect, Statement, Value};
 use crate::store::StoreError;
 use crate::verify::Run;
@@ -36,18 +35,20 @@ pub(super) async fn find(pool: &SqlitePool, id: SessionId) -> Result<Option<Reco
     row.as_ref().map(record).transpose()
 }
 
-pub(super) async fn part(
-    pool: &SqlitePool,
-    statements: [Statement; 3],
-) -> Result<Part, StoreError> {
-    // One transaction, so that all is of one moment.
-    let mut moment = pool.begin().await?;
-    let mut answers = [const { Vec::new() }; 3];
+/// Runs statements, as far as there are any, all of one moment.
+pub(super) async fn at_once<const N: usize>(
+    connection: &mut SqliteConnection,
+    statements: [impl Into<Option<Statement>>; N],
+) -> Result<[Vec<SqliteRow>; N], StoreError> {
+    let mut moment = connection.begin().await?;
+    let mut answers = [const { Vec::new() }; N];
     for (statement, answer) in statements.into_iter().zip(&mut answers) {
-        *answer = query(statement)?.fetch_all(&mut *moment).await?;
+        if let Some(statement) = statement.into() {
+            *answer = query(statement)?.fetch_all(&mut *moment).await?;
+        }
     }
     moment.rollback().await?;
-    row::part(&answers)
+    Ok(answers)
 }
 
 /// What the rows of a run say.
@@ -56,13 +57,5 @@ pub(super) async fn rows_of_run(
     node: &str,
     first: SessionId,
 ) -> Result<Run, StoreError> {
-    // One transaction, so that all is of one moment.
-    let mut moment = connection.begin().await?;
-    let mut answers = [const { Vec::new() }; 2];
-    let statements = sql::rows_of_run(DIALECT, WRITER, node, first);
-    for (statement, answer) in statements.into_iter().zip(&mut answers) {
-        *answer = query(statement)?.fetch_all(&mut *moment).await?;
-    }
-    moment.rollback().await?;
-    row::run(&answers)
+    run(&at_once(connection, sql::rows_of_run(DIALECT, WRITER, node, first)).await?)
 }
