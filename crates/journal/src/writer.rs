@@ -59,7 +59,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Begins the first segment.
+    /// Begins the first segment, now or as soon as there is room.
     pub(crate) fn new(inner: Arc<Inner>, next: u64) -> io::Result<Self> {
         let mut writer = Self {
             inner,
@@ -75,8 +75,9 @@ impl Writer {
             losing: false,
         };
         match writer.begin_segment() {
-            // Full of what former runs left: that drains.
+            // Full of what former runs left, perhaps: that drains.
             Ok(()) | Err(Stop::Full) => Ok(writer),
+            Err(Stop::Disk(error)) if is_full(&error) => Ok(writer),
             Err(Stop::Disk(error)) => Err(error),
         }
     }
@@ -426,6 +427,11 @@ impl Writer {
 enum Stop {
     Full,
     Disk(io::Error),
+}
+
+/// Whether a disk refuses for want of room.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn room_for(inner: &Inner, bytes: &[u8]) -> Result<(), Stop> {

@@ -317,6 +317,24 @@ async fn settle_all(table: &rustsocks_sessions::Table, journal: &Journal) -> Has
 }
 
 #[tokio::test]
+async fn a_disk_that_is_full_at_the_start_is_told_and_tried_again() {
+    let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+    disk.refuse(true);
+    let (journal, told) =
+        start(JournalOptions { disk: Arc::new(disk.clone()), ..options(&folder) }, &table);
+    until("the failure", || matches!(journal.writing(), Writing::Failed(_))).await;
+    end_some(&table, 10);
+    table.outbox().journaled().await;
+    assert_eq!(settle(&table, &journal).len(), 10);
+    end_some(&table, 10);
+    table.outbox().journaled().await;
+    disk.refuse(false);
+    until("the journal to be written", || journal.writing() == Writing::Ok).await;
+    assert_eq!(replay(journal.folder()).1.ended, 10);
+    assert_eq!(told.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_disk_that_refuses_while_sessions_are_on_disk_alone_keeps_nothing_from_the_store() {
     let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
     let few =

@@ -8,6 +8,7 @@ use std::process::{Command as Process, Output};
 use rustsocks_testkit::{Proxy, eventually};
 use tempfile::TempDir;
 
+use super::ledger::hold;
 use super::{bytes, ports_of, proxy, some_sessions, sorted};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rustsocks");
@@ -66,6 +67,39 @@ fn a_full_disk_for_the_database_the_journal_or_both_loses_nothing_once_there_is_
         assert!(records.iter().all(|record| bytes(record) == (5, 3)));
         assert_eq!(proxy.metric("rustsocks_records_lost_total"), 0);
     }
+}
+
+#[test]
+fn a_journal_whose_disk_is_full_at_the_start_is_replayed_and_makes_room_by_that() {
+    // What the first run leaves there is there for the second, and nothing else has room.
+    let script = "mkdir -p small && mount -t tmpfs -o size=2m tmpfs small && \
+                  if test -d kept; then cp -r kept small/journal; cat /dev/zero > small/filling || :; fi && \
+                  exec \"$@\"";
+    let prefix = ["unshare", "--mount", "sh", "-ec", script, "sh"];
+    let config = "[sessions]\njournal_dir = \"small/journal\"\n";
+    let mut proxy = Proxy::start_under(PROGRAM, config, &prefix);
+    let holder = hold(&proxy.folder().join("data/sessions.db"));
+    let mut ports = some_sessions(&proxy, 20);
+    eventually("the sessions in the journal", || {
+        let kept = proxy.folder().join("kept");
+        let journal = small(&proxy).join("journal");
+        let copied = Process::new("cp").arg("-rT").arg(journal).arg(&kept).status().unwrap();
+        let shown = rustsocks(&proxy.folder(), &["journal", "show", "--dir", "kept"]);
+        (copied.success() && said(&shown).contains("20 ended")).then_some(())
+    });
+    proxy.kill();
+    drop(holder);
+    proxy.restart();
+    ports.extend(some_sessions(&proxy, 10));
+    let records = eventually("every record", || {
+        let records = proxy.records();
+        (records.len() >= ports.len()).then_some(records)
+    });
+    assert_eq!(ports_of(&records), sorted(ports));
+    eventually("room", || (proxy.get("/health").json()["status"] == "ok").then_some(()));
+    let events = proxy.get("/api/telemetry/events?category=storage&severity=error").json();
+    assert!(events.to_string().contains("No space left"), "{events}");
+    assert_eq!(proxy.metric("rustsocks_records_lost_total"), 0);
 }
 
 /// The program's answer when it will not start.
