@@ -47,5 +47,5 @@ pub use live::{Acl, ReloadReport};
 pub use ports::{Ports, PortsError, Protocols};
 pub use rule::{MatchedBy, Rule};
 pub use rules::{GroupRules, Rules, UserRules};
-pub use verdict::{Decision, Judgement, Question, RuleName, Verdict};
+pub use verdict::{Decision, Judgement, Question, Resolved, RuleName, Verdict};
 pub use watch::AclWatch;

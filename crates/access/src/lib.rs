@@ -5,6 +5,7 @@
 //! port); no client's stream is ever read here, nothing is resolved and nothing is connected.
 //!
 //! ```
+//! use std::net::IpAddr;
 //! use std::path::Path;
 //!
 //! use rustsocks_access::acl::{Judgement, Question, Rules};
@@ -39,7 +40,8 @@
 //! assert!(matches!(rules.judge(&question), Judgement::Allow(_)));
 //!
 //! // ... then each address it resolves to: DNS cannot carry a client past a CIDR rule.
-//! let verdict = rules.judge_resolved(&question, "10.0.0.1".parse()?);
+//! let address: IpAddr = "10.0.0.1".parse()?;
+//! let verdict = rules.judge_resolved(&question, address);
 //! assert!(!verdict.is_allow());
 //! assert_eq!(verdict.rule.unwrap().as_str(), "Nothing on the inside");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use rustsocks_access::UserName;
-use rustsocks_access::acl::{Acl, AclError, Decision, Judgement, Question, Rules, Verdict};
+use rustsocks_access::acl::{
+    Acl, AclError, Decision, Judgement, Question, Resolved, Rules, Verdict,
+};
 use rustsocks_proto::{Host, HostName, Protocol};
 
 /// A rule for port 80 and everything else about it given.
@@ -59,7 +61,22 @@ fn judged(rules: &Rules, target: &str) -> String {
 }
 
 fn resolved(rules: &Rules, target: &str, address: &str) -> String {
-    told(&rules.judge_resolved(&ask(&host(target)), address.parse().unwrap()))
+    told(&rules.judge_resolved(&ask(&host(target)), address.parse::<IpAddr>().unwrap()))
+}
+
+#[test]
+fn a_short_name_that_a_search_list_completes_is_judged_by_both_names() {
+    let list = [R("block", "no inside", "*.corp.test", 0), R("allow", "short", "open", 1)];
+    let rules = rules("block", &list, &[]);
+    let found = |asked: &str, whole: &str| {
+        let whole = HostName::new(whole).unwrap();
+        let address = "192.0.2.1".parse().unwrap();
+        let resolved = Resolved { address, found_as: Some(&whole) };
+        told(&rules.judge_resolved(&ask(&host(asked)), resolved))
+    };
+    assert_eq!(found("open", "open.corp.test"), "block no inside");
+    assert_eq!(found("open", "open.other.test"), "allow short");
+    assert_eq!(found("secret", "secret.other.test"), "block default policy");
 }
 
 #[test]
@@ -179,7 +196,7 @@ fn rules_that_are_switched_off_allow_everything_and_judge_nothing() {
     let host = host("x.test");
     let off = Verdict { decision: Decision::Allow, rule: None };
     assert_eq!(acl.judge(&ask(&host)), Judgement::Allow(off.clone()));
-    assert_eq!(acl.judge_resolved(&ask(&host), "10.0.0.1".parse().unwrap()), off);
+    assert_eq!(acl.judge_resolved(&ask(&host), "10.0.0.1".parse::<IpAddr>().unwrap()), off);
     assert_eq!(acl.permits(&ask(&host), None).record(), None);
     assert!(acl.explain(&ask(&host), None).is_none() && acl.current().is_none());
     assert!(matches!(acl.reload(), Err(AclError::Off)));

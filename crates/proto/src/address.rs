@@ -3,7 +3,7 @@
 //! Not a socket address: a name stays a name until somebody resolves it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// A destination name of 1 to 255 bytes, kept as the client wrote it.
@@ -25,10 +25,14 @@ pub enum HostNameError {
     /// A byte outside printable ASCII; internationalised names travel as punycode.
     #[error("a host name holds printable ASCII only")]
     NotAscii,
+    /// A backslash, which resolvers take for an escape (RFC 1035 §5.1): `ex\ample.com` would be
+    /// judged as one name and resolved as another.
+    #[error("a host name holds no backslash")]
+    Backslash,
 }
 
 impl HostName {
-    /// Checks a name: 1 to 255 bytes of printable ASCII without spaces.
+    /// Checks a name: 1 to 255 bytes of printable ASCII without spaces and backslashes.
     ///
     /// # Errors
     /// [`HostNameError`] names what is wrong.
@@ -41,6 +45,9 @@ impl HostName {
         }
         if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(HostNameError::NotAscii);
+        }
+        if name.contains('\\') {
+            return Err(HostNameError::Backslash);
         }
         Ok(Self(name.into()))
     }
@@ -101,6 +108,16 @@ impl fmt::Display for Target {
     }
 }
 
+/// The address that a connection to this one reaches: IPv4 in IPv6 clothing is IPv4, and "any" is
+/// this machine, for so Linux takes it.
+pub fn reached(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +128,25 @@ mod tests {
             Err(_) => Host::Name(HostName::new(host).expect("a name")),
         };
         Target { host, port }
+    }
+
+    #[test]
+    fn any_address_and_mapped_ones_are_what_a_connection_to_them_reaches() {
+        for (asked, real) in [
+            ("0.0.0.0", "127.0.0.1"),
+            ("::", "::1"),
+            ("::ffff:0.0.0.0", "127.0.0.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("0.0.0.1", "0.0.0.1"),
+        ] {
+            assert_eq!(reached(asked.parse().unwrap()).to_string(), real, "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_is_in_no_name() {
+        assert_eq!(HostName::new("ex\\ample.com"), Err(HostNameError::Backslash));
     }
 
     #[test]

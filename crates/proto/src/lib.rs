@@ -57,7 +57,7 @@ mod request;
 mod socks4;
 pub mod udp;
 
-pub use address::{Host, HostName, HostNameError, Target};
+pub use address::{Host, HostName, HostNameError, Target, reached};
 pub use auth::userpass::{
     AuthStatus, Credentials, MAX_CREDENTIALS, decode_credentials, encode_auth_status,
 };

@@ -89,7 +89,7 @@ pub(crate) fn host_from_name(name: &[u8]) -> Result<Host, DecodeError> {
     HostName::new(text).map(Host::Name).map_err(|error| match error {
         HostNameError::Empty => DecodeError::EmptyName,
         HostNameError::TooLong => DecodeError::TooLong,
-        HostNameError::NotAscii => DecodeError::BadName,
+        HostNameError::NotAscii | HostNameError::Backslash => DecodeError::BadName,
     })
 }
 

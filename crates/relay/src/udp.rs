@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub use association::{Association, bind, relay};
+pub use association::{Association, bind, has_route, relay};
 use rustsocks_proto::{HostName, Target};
 
 /// An address for a name, or why there is none.
@@ -59,6 +59,8 @@ pub struct Drops {
     pub unresolved: AtomicU64,
     /// More than could wait for a name to be resolved.
     pub overflow: AtomicU64,
+    /// Not taken by the operating system: no way there, too long, no room.
+    pub unsent: AtomicU64,
 }
 
 impl Drops {
@@ -71,7 +73,7 @@ impl Drops {
     }
 
     /// Every count with the name of its reason.
-    pub fn counts(&self) -> [(&'static str, u64); 6] {
+    pub fn counts(&self) -> [(&'static str, u64); 7] {
         [
             ("fragment", self.fragment.load(Relaxed)),
             ("stranger", self.stranger.load(Relaxed)),
@@ -79,6 +81,7 @@ impl Drops {
             ("blocked", self.blocked.load(Relaxed)),
             ("unresolved", self.unresolved.load(Relaxed)),
             ("overflow", self.overflow.load(Relaxed)),
+            ("unsent", self.unsent.load(Relaxed)),
         ]
     }
 }

@@ -3,6 +3,7 @@
 //! Stop accepting, let clients finish, cut the rest, flush the ledger, stop the API, close the
 //! store. A second signal cuts the grace short, never the flush.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -164,7 +165,11 @@ async fn start(mut config: Config, answering: &Handle) -> anyhow::Result<Running
         Some((form, listener)) => url(form, listener)?,
         None => "off".to_owned(),
     };
-    let server = build_server(&config, &acl, &table, &events, authenticator.clone())?;
+    let local_only = match (&operators, &api_listener) {
+        (None, Some(listener)) => Some(listener.local_addr()?),
+        _ => None,
+    };
+    let server = build_server(&config, &acl, &table, &events, authenticator.clone(), local_only)?;
     let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
     let history = config.history.as_ref().map(|form| {
         let ledger = ledger.as_ref().map(|(ledger, _)| ledger);
@@ -357,6 +362,7 @@ fn build_server(
     table: &Table,
     events: &Events,
     authenticator: Option<Authenticator>,
+    local_only: Option<SocketAddr>,
 ) -> anyhow::Result<Arc<Server>> {
     let form = &config.server;
     let settings = Settings {
@@ -372,6 +378,7 @@ fn build_server(
             Some(authenticator) => ServerAuthentication::UserPass(authenticator),
             None => ServerAuthentication::None,
         },
+        local_only,
     };
     let sink = events.clone();
     let notices = Arc::new(move |notice: Notice| notices::from_server(&sink, notice));

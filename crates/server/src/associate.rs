@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use rustsocks_access::acl::{Acl, Judgement, Question, Verdict};
-use rustsocks_proto::{Host, HostName, Protocol, Reply, Target};
-use rustsocks_relay::udp::{Association, ClientAddress, Gate, Refusal, Resolving, bind, relay};
+use rustsocks_access::acl::{Acl, Judgement, Question, Resolved, Verdict};
+use rustsocks_proto::{Host, HostName, Protocol, Reply, Target, reached};
+use rustsocks_relay::udp::{
+    Association, ClientAddress, Gate, Refusal, Resolving, bind, has_route, relay,
+};
 use rustsocks_sessions::{AclOutcome, CloseReason, OpenSession};
 use tokio::net::UdpSocket;
 
@@ -38,6 +40,7 @@ pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client,
         acl: server.acl.clone(),
         resolver: server.dialer.resolver.clone(),
         user: user.into(),
+        egress: server.settings.egress,
         allowed: AtomicBool::new(false),
         blocked: OnceLock::new(),
     };
@@ -78,6 +81,7 @@ struct Rules<'a> {
     acl: Acl,
     resolver: Resolver,
     user: Arc<str>,
+    egress: Option<IpAddr>,
     allowed: AtomicBool,
     blocked: OnceLock<AclOutcome>,
 }
@@ -100,7 +104,7 @@ impl Gate for Rules<'_> {
     fn judge(&self, target: &Target) -> Result<(), Refusal> {
         let question = question(&self.user, target);
         let address = match &target.host {
-            Host::Ip(ip) => Some(ip.to_canonical()),
+            Host::Ip(ip) => Some(reached(*ip)),
             Host::Name(_) => None,
         };
         self.note(&self.acl.permits(&question, address))
@@ -112,14 +116,20 @@ impl Gate for Rules<'_> {
             let refused = self.note(&verdict).err().unwrap_or(Refusal::Blocked);
             return Box::pin(std::future::ready(Err(refused)));
         }
-        let (acl, resolver, user) =
-            (self.acl.clone(), self.resolver.clone(), Arc::clone(&self.user));
+        let (acl, resolver, user, egress) =
+            (self.acl.clone(), self.resolver.clone(), Arc::clone(&self.user), self.egress);
         Box::pin(async move {
             let found = resolver.resolve(&name).await.map_err(|_| Refusal::Unresolved)?;
             let question = question(&user, &target);
-            let allowed = |ip: &IpAddr| acl.judge_resolved(&question, *ip).is_allow();
-            let ip = interleave(&found).into_iter().find(allowed).ok_or(Refusal::Blocked)?;
-            Ok(SocketAddr::new(ip, port))
+            let found_as = found.found_as.as_ref();
+            let allowed = |address: &IpAddr| {
+                let resolved = Resolved { address: *address, found_as };
+                acl.judge_resolved(&question, resolved).is_allow()
+            };
+            let addresses = interleave(&found.addresses).into_iter().filter(allowed);
+            let allowed: Vec<_> = addresses.map(|ip| SocketAddr::new(ip, port)).collect();
+            let first = *allowed.first().ok_or(Refusal::Blocked)?;
+            Ok(allowed.into_iter().find(|&to| has_route(to, egress)).unwrap_or(first))
         })
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustsocks_access::acl::{Question, Verdict};
 use rustsocks_proto::{Host, Protocol, Reply, Target};
 use rustsocks_relay::tcp::Ends;
@@ -34,6 +35,7 @@ pub(crate) async fn serve(
     user: &str,
 ) -> Option<Ready> {
     let Client { mut stream, answer, target, early } = client;
+    let generation = server.acl.generation();
     let listener = match listen(server, &stream, &target).await {
         Ok(listener) => listener,
         Err(error) => {
@@ -70,7 +72,8 @@ pub(crate) async fn serve(
     };
     session.judged(outcome(&verdict));
     let egress = peer_stream.local_addr().unwrap_or(UNSPECIFIED);
-    session.wired(Wire { dest: bound(peer), host: None, egress: bound(egress), connect: None });
+    let wire = Wire { dest: bound(peer), host: None, egress: bound(egress), connect: None };
+    crate::revoke::wire(server, &session, wire, generation);
     if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(peer)).await {
         session.finish(CloseReason::ClientError, Some(error.to_string().into()));
         return None;
@@ -161,8 +164,11 @@ async fn accept_announced(
     }
 }
 
-/// Resolves when the client ends its connection; never once it has sent something, which then
-/// waits for the relay.
+/// How often to look whether a client that has sent something has left. Its bytes wait for the
+/// relay, so the runtime says that it can be read and no more.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Resolves when the client ends its connection.
 async fn gone(client: &TcpStream) {
     let mut byte = [std::mem::MaybeUninit::uninit()];
     loop {
@@ -173,9 +179,21 @@ async fn gone(client: &TcpStream) {
             client.try_io(Interest::READABLE, || socket2::SockRef::from(client).peek(&mut byte));
         match peeked {
             Ok(0) => return,
-            Ok(_) => std::future::pending().await,
+            Ok(_) => return left(client).await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,
+        }
+    }
+}
+
+/// Resolves soon after the client has ended its connection, whatever it has sent.
+async fn left(client: &TcpStream) {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        looks.tick().await;
+        let mut end = [PollFd::new(client, PollFlags::RDHUP)];
+        if matches!(poll(&mut end, Some(&Timespec::default())), Ok(1..)) {
+            return;
         }
     }
 }
@@ -185,7 +203,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_client_that_leaves_is_noticed_and_one_that_speaks_early_is_kept() {
+    async fn a_client_that_leaves_is_noticed_and_one_that_speaks_early_is_kept_until_then() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connect = || async {
             let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -202,5 +220,7 @@ mod tests {
         ours.readable().await.unwrap();
         let waited = tokio::time::timeout(Duration::from_millis(20), gone(&ours)).await;
         assert!(waited.is_err());
+        drop(theirs);
+        gone(&ours).await;
     }
 }

@@ -1,8 +1,8 @@
 //! CONNECT: dial, answer, relay (RFC 1928 §4, §6).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use rustsocks_access::acl::Question;
+use rustsocks_access::acl::{Decision, Question, Resolved, RuleName, Verdict};
 use rustsocks_proto::{Protocol, Reply};
 use rustsocks_relay::tcp::Ends;
 use rustsocks_sessions::{CloseReason, OpenSession, Wire};
@@ -14,6 +14,9 @@ use crate::notice::Notice;
 use crate::serve::{Client, Ready, outcome, part, stoppable};
 use crate::server::Server;
 
+/// The rule, in records, that keeps clients of other machines away from an API without login.
+const LOCAL_ONLY: &str = "built in: an API without login is for this machine alone";
+
 /// Serves an accepted CONNECT request as far as relaying.
 pub(crate) async fn serve(
     server: &Server,
@@ -23,10 +26,16 @@ pub(crate) async fn serve(
 ) -> Option<Ready> {
     let Client { mut stream, answer, target, early } = client;
     let started = Instant::now();
-    let judge = |address: IpAddr| {
+    let source = session.opening().source;
+    let generation = server.acl.generation();
+    let judge = |found: Resolved<'_>| {
+        if server.settings.keeps_away(source, SocketAddr::new(found.address, target.port)) {
+            let rule = Some(RuleName::built_in(LOCAL_ONLY));
+            return Verdict { decision: Decision::Block, rule };
+        }
         let question =
             Question { user, host: &target.host, port: target.port, protocol: Protocol::Tcp };
-        server.acl.judge_resolved(&question, address)
+        server.acl.judge_resolved(&question, found)
     };
     let dialled = {
         let dial = server.dialer.dial(&target, &judge);
@@ -59,7 +68,8 @@ pub(crate) async fn serve(
     };
     session.judged(outcome(&verdict));
     let connect = Some(started.elapsed());
-    session.wired(Wire { dest: peer, host: None, egress, connect });
+    let wire = Wire { dest: peer, host: None, egress, connect };
+    crate::revoke::wire(server, &session, wire, generation);
     if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(egress)).await {
         session.finish(CloseReason::ClientError, Some(error.to_string().into()));
         return None;

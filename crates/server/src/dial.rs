@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustsocks_access::acl::Verdict;
-use rustsocks_proto::{Host, Reply, Target};
+use rustsocks_access::acl::{Resolved, Verdict};
+use rustsocks_proto::{Host, Reply, Target, reached};
 use rustsocks_relay::socket::choose_port_late;
 use rustsocks_sessions::CloseReason;
 use thiserror::Error;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::pool::Pool;
-use crate::resolve::{ResolveError, Resolver, interleave};
+use crate::resolve::{Found, ResolveError, Resolver, interleave};
 use crate::server::Figures;
 
 /// How long one address may keep the next one waiting (RFC 8305 §5 recommends 250 ms).
@@ -145,12 +145,12 @@ impl Dialer {
     pub async fn dial(
         &self,
         target: &Target,
-        judge: &(impl Fn(IpAddr) -> Verdict + Sync),
+        judge: &(impl Fn(Resolved<'_>) -> Verdict + Sync),
     ) -> Result<Dialled, DialError> {
         match &target.host {
             Host::Ip(ip) => {
-                let ip = ip.to_canonical();
-                let verdict = judge(ip);
+                let ip = reached(*ip);
+                let verdict = judge(ip.into());
                 if !verdict.is_allow() {
                     return Err(DialError::Blocked(verdict));
                 }
@@ -162,7 +162,9 @@ impl Dialer {
                     let began = Instant::now();
                     let found = self.resolver.resolve(name).await;
                     self.figures.lookups.observe(began.elapsed());
-                    self.race(&found?, target.port, judge).await
+                    let Found { addresses, found_as } = found?;
+                    let judge = |address| judge(Resolved { address, found_as: found_as.as_ref() });
+                    self.race(&addresses, target.port, &judge).await
                 };
                 Box::pin(racing).await
             }

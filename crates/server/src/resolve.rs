@@ -11,7 +11,7 @@ use hickory_resolver::config::{
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use moka::sync::Cache;
-use rustsocks_proto::HostName;
+use rustsocks_proto::{HostName, reached};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -63,6 +63,16 @@ pub enum ResolveError {
     /// The system's resolver failed.
     #[error("the system's resolver failed: {0}")]
     System(#[source] io::Error),
+}
+
+/// What a name turned out to be.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// At least one, in no order to rely on.
+    pub addresses: Arc<[IpAddr]>,
+    /// The whole name, where a search list completed what was asked for. The system's resolver does
+    /// not tell it.
+    pub found_as: Option<HostName>,
 }
 
 /// Resolves names. Cheap to clone.
@@ -120,14 +130,18 @@ impl Resolver {
         Ok(Self { backend })
     }
 
-    /// The addresses of a name, at least one, in no order to rely on. Cancel safe.
+    /// The addresses of a name. Cancel safe.
     ///
     /// # Errors
     /// [`ResolveError`].
-    pub async fn resolve(&self, name: &HostName) -> Result<Arc<[IpAddr]>, ResolveError> {
-        let found: Arc<[IpAddr]> = match &self.backend {
+    pub async fn resolve(&self, name: &HostName) -> Result<Found, ResolveError> {
+        let mut found_as = None;
+        let addresses: Arc<[IpAddr]> = match &self.backend {
             Backend::Builtin(resolver) => match resolver.lookup_ip(name.as_str()).await {
-                Ok(found) => found.iter().collect(),
+                Ok(found) => {
+                    found_as = other_name(name, &found.query().name().to_ascii());
+                    found.iter().collect()
+                }
                 Err(error) if error.is_no_records_found() => return Err(ResolveError::NoAddress),
                 Err(error) => return Err(dns(error)),
             },
@@ -142,8 +156,18 @@ impl Resolver {
                 }
             },
         };
-        if found.is_empty() { Err(ResolveError::NoAddress) } else { Ok(found) }
+        match addresses.is_empty() {
+            true => Err(ResolveError::NoAddress),
+            false => Ok(Found { addresses, found_as }),
+        }
     }
+}
+
+/// The name that was looked up, if it is another one than was asked for.
+fn other_name(asked: &HostName, found: &str) -> Option<HostName> {
+    let bare = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let found = bare(found);
+    (found != bare(asked.as_str())).then(|| HostName::new(&found).ok()).flatten()
 }
 
 fn dns(error: NetError) -> ResolveError {
@@ -159,10 +183,10 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
 }
 
 /// Addresses in the order to try them: both families in turn, IPv6 first, each once
-/// (RFC 8305 §4). IPv4 addresses in IPv6 clothing count as what they are.
+/// (RFC 8305 §4). Each is what it [reaches](reached).
 pub(crate) fn interleave(found: &[IpAddr]) -> Vec<IpAddr> {
     let mut seen = Vec::with_capacity(found.len());
-    for ip in found.iter().map(IpAddr::to_canonical) {
+    for ip in found.iter().copied().map(reached) {
         if !seen.contains(&ip) {
             seen.push(ip);
         }
@@ -175,6 +199,18 @@ pub(crate) fn interleave(found: &[IpAddr]) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_was_completed_is_told_and_one_that_was_not_is_not() {
+        for (asked, found, told) in [
+            ("secret", "secret.corp.test.", Some("secret.corp.test")),
+            ("Example.COM", "example.com.", None),
+            ("example.com.", "example.com.", None),
+        ] {
+            let other = other_name(&HostName::new(asked).unwrap(), found);
+            assert_eq!(other.as_ref().map(HostName::as_str), told, "{asked}");
+        }
+    }
 
     #[test]
     fn families_take_turns_and_no_address_comes_twice() {

@@ -2,7 +2,7 @@
 
 use rustsocks_access::acl::Question;
 use rustsocks_proto::{Command, Host};
-use rustsocks_sessions::{CloseReason, Session};
+use rustsocks_sessions::{CloseReason, OpenSession, Session, Wire};
 
 use crate::notice::Notice;
 use crate::server::Server;
@@ -19,6 +19,17 @@ pub(crate) async fn revoke_on_change(server: &Server) {
         }
     }
     std::future::pending().await
+}
+
+/// Notes a session's outgoing side, whose address was judged after the rules had changed so often.
+///
+/// If they changed once more meanwhile, whoever revokes may have judged a session that had no
+/// address yet.
+pub(crate) fn wire(server: &Server, session: &OpenSession, wire: Wire, generation: u64) {
+    session.wired(wire);
+    if server.acl.generation() != generation {
+        revoke(server, session);
+    }
 }
 
 /// Ends one session if the rules forbid it.

@@ -1,7 +1,7 @@
 //! The server: what it is made of, and the phases in which it stops.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -61,6 +61,15 @@ pub struct Settings {
     pub pipes: usize,
     /// How clients prove who they are.
     pub authentication: Authentication,
+    /// What only clients on this machine are led to: an API that asks for no login.
+    pub local_only: Option<SocketAddr>,
+}
+
+impl Settings {
+    /// Whether a client may not be led to an address that is for this machine alone.
+    pub(crate) fn keeps_away(&self, client: SocketAddr, target: SocketAddr) -> bool {
+        self.local_only == Some(target) && !client.ip().to_canonical().is_loopback()
+    }
 }
 
 /// Counts of the data plane that are no session's.

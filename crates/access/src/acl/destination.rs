@@ -105,7 +105,7 @@ fn parse_name(text: &str) -> Result<Destination, DestinationError> {
     if name.len() > 255 {
         return Err(DestinationError::TooLong);
     }
-    if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
         return Err(DestinationError::Characters);
     }
     if name.split('.').any(str::is_empty) {
@@ -269,6 +269,11 @@ impl KnownHost {
         // IPv4-mapped addresses reach the same machines as IPv4 and are judged as such.
         Self { name, address: resolved.or(literal).map(|address| address.to_canonical()) }
     }
+
+    /// A host of which the name alone is of interest.
+    pub(super) fn named(name: &HostName) -> Self {
+        Self { name: Some(CanonicalName::new(name)), address: None }
+    }
 }
 
 fn literal_address(name: &str) -> Option<IpAddr> {
@@ -380,6 +385,7 @@ mod tests {
             ("10.0.0.256", DestinationError::Digits),
             ("münchen.example", DestinationError::Characters),
             ("exa mple.com", DestinationError::Characters),
+            ("exa\\mple.com", DestinationError::Characters),
             (".example.com", DestinationError::Label),
             ("a..b", DestinationError::Label),
         ] {

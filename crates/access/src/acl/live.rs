@@ -15,7 +15,7 @@ use super::explain::Explanation;
 use super::fault::AclError;
 use super::file;
 use super::rules::Rules;
-use super::verdict::{Decision, Judgement, Question, Verdict};
+use super::verdict::{Decision, Judgement, Question, Resolved, Verdict};
 use crate::user::UserName;
 
 /// A handle on the access rules in force. Cheap to clone; all clones see the same rules.
@@ -103,9 +103,13 @@ impl Acl {
     }
 
     /// Judges a request with the address to be connected; see [`Rules::judge_resolved`].
-    pub fn judge_resolved(&self, question: &Question<'_>, address: IpAddr) -> Verdict {
+    pub fn judge_resolved<'a>(
+        &self,
+        question: &Question<'_>,
+        resolved: impl Into<Resolved<'a>>,
+    ) -> Verdict {
         match &self.file {
-            Some(file) => file.rules.load().judge_resolved(question, address),
+            Some(file) => file.rules.load().judge_resolved(question, resolved),
             None => OFF,
         }
     }

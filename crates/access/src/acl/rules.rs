@@ -14,7 +14,7 @@ use super::fault::AclError;
 use super::file;
 use super::index::RuleSet;
 use super::rule::Rule;
-use super::verdict::{Decision, Judgement, Question, RuleName, Verdict};
+use super::verdict::{Decision, Judgement, Question, Resolved, RuleName, Verdict};
 
 /// A user of the access file, as written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,10 +118,18 @@ impl Rules {
     /// Rules may match by the requested name or by the address, and the usual order holds among
     /// all that match: a name that is allowed stays allowed wherever it points, unless a block
     /// rule speaks of the address; an allowed address may be reached under any name that is not
-    /// blocked, since the client could have asked for the address itself.
-    pub fn judge_resolved(&self, question: &Question<'_>, address: IpAddr) -> Verdict {
-        let host = KnownHost::new(question.host, Some(address));
-        self.find(question, &host).map_or_else(|| self.by_default(), by_rule)
+    /// blocked, since the client could have asked for the address itself. A host that was found
+    /// under another name than the one asked for has both.
+    pub fn judge_resolved<'a>(
+        &self,
+        question: &Question<'_>,
+        resolved: impl Into<Resolved<'a>>,
+    ) -> Verdict {
+        let Resolved { address, found_as } = resolved.into();
+        let as_asked = self.find(question, &KnownHost::new(question.host, Some(address)));
+        let as_found = found_as.and_then(|name| self.find(question, &KnownHost::named(name)));
+        let deciding = as_asked.into_iter().chain(as_found).min_by_key(|rule| rule.precedence());
+        deciding.map_or_else(|| self.by_default(), by_rule)
     }
 
     /// Whether a session that already exists may go on under these rules.

@@ -3,9 +3,10 @@
 //! Values only: the judging is done by [`Rules`](super::Rules).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use rustsocks_proto::{Host, Protocol};
+use rustsocks_proto::{Host, HostName, Protocol};
 
 /// One question to the rules: may this user reach this target?
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,22 @@ pub struct Question<'a> {
     pub port: u16,
     /// The transport that would carry the bytes.
     pub protocol: Protocol,
+}
+
+/// What a host turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved<'a> {
+    /// The address that would be connected.
+    pub address: IpAddr,
+    /// The whole name under which it was found, where that is not the one that was asked for: a
+    /// search list completes short names.
+    pub found_as: Option<&'a HostName>,
+}
+
+impl From<IpAddr> for Resolved<'_> {
+    fn from(address: IpAddr) -> Self {
+        Self { address, found_as: None }
+    }
 }
 
 /// Allow or block: the action of a rule, the default policy, and the outcome of a judgement.
@@ -58,6 +75,11 @@ impl RuleName {
 
     pub(super) fn new(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// The name of a rule that no file holds.
+    pub fn built_in(text: &'static str) -> Self {
+        Self::new(text)
     }
 
     /// The name as text.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use rustsocks_proto::udp::{decode_udp, encode_udp_header};
-use rustsocks_proto::{Host, HostName, Target};
+use rustsocks_proto::{Host, HostName, Target, reached};
 use rustsocks_sessions::{CloseReason, Ending, OpenSession, StopWatch, Wire};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
@@ -92,20 +92,12 @@ impl<G: Gate> Task<'_, G> {
             self.names.forget();
         }
         let mut again = false;
-        match self.poll_client(cx) {
-            Poll::Ready(Ok(())) => again = true,
-            Poll::Ready(Err(error)) => return Poll::Ready(failed(&error)),
-            Poll::Pending => {}
-        }
+        again |= self.poll_client(cx).is_ready();
         while let Poll::Ready(arrived) = self.names.poll_arrived(cx) {
             for payload in &arrived.waiting {
                 match arrived.answer {
                     Err(refusal) => self.association.drops.refused(refusal, 1),
-                    Ok(to) => {
-                        if let Err(error) = self.send_one(to, &arrived.name, payload) {
-                            return Poll::Ready(failed(&error));
-                        }
-                    }
+                    Ok(to) => self.send_one(to, &arrived.name, payload),
                 }
             }
         }
@@ -118,18 +110,19 @@ impl<G: Gate> Task<'_, G> {
     }
 
     /// Takes datagrams from the client. Ready when there may be more.
-    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             ready!(with_batch(|batch| {
                 let count =
                     ready!(poll_receive(&self.association.relay, batch, &mut self.rhythm, cx));
-                Poll::Ready(self.take_from_client(batch, count))
-            }))?;
+                self.take_from_client(batch, count);
+                Poll::Ready(())
+            }));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 
-    fn take_from_client(&mut self, batch: &mut Batch, count: usize) -> io::Result<()> {
+    fn take_from_client(&mut self, batch: &mut Batch, count: usize) {
         let drops = self.association.drops;
         let (mut to_v4, mut to_v6) = (Vec::new(), Vec::new());
         for (payload, from) in (0..count).filter_map(|slot| batch.received(slot)) {
@@ -149,7 +142,7 @@ impl<G: Gate> Task<'_, G> {
             let bytes = payload.start + offset..payload.end;
             let to = match &header.target.host {
                 Host::Ip(ip) => {
-                    let to = SocketAddr::new(ip.to_canonical(), header.target.port);
+                    let to = SocketAddr::new(reached(*ip), header.target.port);
                     if let Err(refusal) = self.admit(to, &header.target) {
                         drops.refused(refusal, 1);
                         continue;
@@ -175,18 +168,26 @@ impl<G: Gate> Task<'_, G> {
                     }
                 }
             };
-            self.wire(to, host_name(&header.target))?;
             let queue = if to.is_ipv4() { &mut to_v4 } else { &mut to_v6 };
+            if self.wire(to, host_name(&header.target)).is_err() {
+                drops.unsent.fetch_add(1, Relaxed);
+                continue;
+            }
             let payload = bytes.len();
             queue.push(Outgoing { to: Some(to), bytes, payload });
         }
         for queue in [to_v4, to_v6] {
             let Some(Outgoing { to: Some(first), .. }) = queue.first() else { continue };
-            let socket = self.outward.socket_for(*first, self.association.egress)?;
-            let session = self.session;
-            batch.send(socket.as_fd(), &queue, |sent| session.count_sent(sent.payload as u64));
+            let mut unsent = queue.len();
+            if let Ok(socket) = self.outward.socket_for(*first, self.association.egress) {
+                let session = self.session;
+                batch.send(socket.as_fd(), &queue, |sent| {
+                    unsent -= 1;
+                    session.count_sent(sent.payload as u64);
+                });
+            }
+            drops.unsent.fetch_add(unsent as u64, Relaxed);
         }
-        Ok(())
     }
 
     fn is_client(&self, from: SocketAddr) -> bool {
@@ -214,7 +215,8 @@ impl<G: Gate> Task<'_, G> {
         Ok(())
     }
 
-    /// The first destination is the one that the session's record names.
+    /// The first destination is the one that the session's record names. Opens the socket towards
+    /// it: an error loses the datagram, as it may be lost anywhere.
     fn wire(&mut self, to: SocketAddr, host: Option<&HostName>) -> io::Result<()> {
         if self.session.wire().is_none() {
             let socket = self.outward.socket_for(to, self.association.egress)?;
@@ -226,16 +228,19 @@ impl<G: Gate> Task<'_, G> {
     }
 
     /// Sends a datagram that waited for its name.
-    fn send_one(&mut self, to: SocketAddr, name: &HostName, payload: &[u8]) -> io::Result<()> {
+    fn send_one(&mut self, to: SocketAddr, name: &HostName, payload: &[u8]) {
         self.peers.allow(to);
-        self.wire(to, Some(name))?;
-        let socket = self.outward.socket_for(to, self.association.egress)?;
-        // A full send buffer loses the datagram, as it may be lost anywhere.
-        // Asked of the socket itself: the runtime does not know yet that a new one is writable.
-        if socket2::SockRef::from(socket).send_to(payload, &to.into()).is_ok() {
-            self.session.count_sent(payload.len() as u64);
+        let sent = self.wire(to, Some(name)).and_then(|()| {
+            let socket = self.outward.socket_for(to, self.association.egress)?;
+            // Asked of the socket itself: the runtime does not know yet that a new one is writable.
+            socket2::SockRef::from(socket).send_to(payload, &to.into())
+        });
+        match sent {
+            Ok(_) => self.session.count_sent(payload.len() as u64),
+            Err(_) => {
+                self.association.drops.unsent.fetch_add(1, Relaxed);
+            }
         }
-        Ok(())
     }
 
     /// Takes datagrams from the destinations. Ready when there may be more.
@@ -274,10 +279,6 @@ fn host_name(target: &Target) -> Option<&HostName> {
     }
 }
 
-fn failed(error: &io::Error) -> Ending {
-    Ending::detailed(CloseReason::RelayError, error.to_string())
-}
-
 /// Hands received datagrams on to the client, each behind a header that names its sender.
 ///
 /// `to` is the client, or none where the relay socket is connected to it.
@@ -300,9 +301,12 @@ fn to_client(
         let bytes = batch.prepend(bytes, &encode_udp_header(from));
         queue.push(Outgoing { to, bytes, payload });
     }
+    let mut unsent = queue.len();
     batch.send(association.relay.as_fd(), &queue, |sent| {
+        unsent -= 1;
         session.count_received(sent.payload as u64);
     });
+    association.drops.unsent.fetch_add(unsent as u64, Relaxed);
 }
 
 /// How many datagrams to ask for: twice what came last, because preparing a slot that stays
@@ -419,11 +423,16 @@ pub fn bind(local: SocketAddr) -> io::Result<UdpSocket> {
 
 /// Our address towards `to`: what a socket says that is connected there.
 fn egress_towards(to: SocketAddr, egress: Option<IpAddr>) -> SocketAddr {
-    let local = local_towards(to, egress);
-    std::net::UdpSocket::bind(local)
-        .and_then(|probe| {
-            probe.connect(to)?;
-            probe.local_addr()
-        })
-        .unwrap_or(local)
+    probe(to, egress).unwrap_or_else(|_| local_towards(to, egress))
+}
+
+/// Whether the system knows a way to an address. Sends nothing.
+pub fn has_route(to: SocketAddr, egress: Option<IpAddr>) -> bool {
+    probe(to, egress).is_ok()
+}
+
+fn probe(to: SocketAddr, egress: Option<IpAddr>) -> io::Result<SocketAddr> {
+    let probe = std::net::UdpSocket::bind(local_towards(to, egress))?;
+    probe.connect(to)?;
+    probe.local_addr()
 }

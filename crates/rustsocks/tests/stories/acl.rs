@@ -1,11 +1,13 @@
 //! Access rules in force: before resolving, after resolving, and after they have changed.
 
 use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use rustix::process::Signal;
 use rustsocks_proto::{Command, Reply};
 use rustsocks_testkit::client::{Client, Outcome, at, named};
 use rustsocks_testkit::{FakeDns, Proxy, eventually};
+use socket2::{Domain, Socket, Type};
 
 use super::{end, listener};
 
@@ -69,6 +71,81 @@ fn a_blocked_destination_is_refused_and_recorded_with_its_rule() {
 }
 
 #[test]
+fn no_other_spelling_of_this_machine_leads_past_a_rule_for_it() {
+    let dns = FakeDns::start(&[("any.test", &["0.0.0.0", "::"])]);
+    let list = [("block", "no loopback", "127.0.0.0/8"), ("block", "nor this", "::1")];
+    let ruled = Ruled::start(&rules("allow", &list), &dns.config());
+    let (target, address) = listener();
+    for host in ["0.0.0.0", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "any.test"] {
+        let wish = match host.parse() {
+            Ok(ip) => at(SocketAddr::new(ip, address.port())),
+            Err(_) => named(host, address.port()),
+        };
+        let reply = Client::socks5(ruled.proxy.socks(), Command::Connect, &wish).refused();
+        assert_eq!(reply, Reply::NotAllowed, "{host}");
+    }
+    ruled.replace(&rules("allow", &[]));
+    eventually("the new rules", || (ruled.generation() == 1).then_some(()));
+    let wish = at(SocketAddr::new("0.0.0.0".parse().unwrap(), address.port()));
+    let client = Client::connect(ruled.proxy.socks());
+    let source = client.source();
+    let mut client = client;
+    assert!(client.greet());
+    drop((client.ask(Command::Connect, &wish).granted(), target.accept().unwrap()));
+    let record = ruled.proxy.record_from(source);
+    assert_eq!(record["dest_ip"], "127.0.0.1", "the address that was really connected");
+}
+
+#[test]
+fn a_name_with_an_escape_leads_past_no_rule() {
+    let dns = FakeDns::start(&[("example.test", &["127.0.0.1"])]);
+    let ruled = Ruled::start(&rules("allow", &[("block", "no", "example.test")]), &dns.config());
+    let (_target, address) = listener();
+    for name in ["ex\\ample.test", "ex\\141mple.test"] {
+        let mut client = Client::connect(ruled.proxy.socks());
+        assert!(client.greet());
+        let mut request = vec![5, 1, 0, 3, u8::try_from(name.len()).unwrap()];
+        request.extend_from_slice(name.as_bytes());
+        request.extend_from_slice(&address.port().to_be_bytes());
+        client.send(&request);
+        client.reply().refused();
+    }
+    assert_eq!(dns.queries(), 0);
+}
+
+/// Where this machine can be reached from, besides by itself; asking sends nothing.
+fn own_address() -> Option<IpAddr> {
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    probe.connect("192.0.2.1:9").ok()?;
+    probe.local_addr().ok().map(|own| own.ip())
+}
+
+#[test]
+fn clients_of_other_machines_are_not_led_to_an_api_that_asks_for_no_login() {
+    let Some(own) = own_address() else {
+        eprintln!("this machine has no address but loopback: only its own clients are tried");
+        return;
+    };
+    let proxy = super::proxy("[server]\nbind_address = \"0.0.0.0\"\n");
+    let from_elsewhere = SocketAddr::new(own, proxy.socks().port());
+    let api = proxy.api();
+    for ip in ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"] {
+        let wish = at(SocketAddr::new(ip.parse().unwrap(), api.port()));
+        let client = Client::connect(from_elsewhere);
+        let source = client.source();
+        let mut client = client;
+        assert!(client.greet());
+        assert_eq!(client.ask(Command::Connect, &wish).refused(), Reply::NotAllowed, "{ip}");
+        let record = proxy.record_from(source);
+        assert_eq!(end(&record), ("rejected_by_acl", "rejected_by_acl"));
+        let rule = record["acl_rule_matched"].as_str().unwrap();
+        assert!(rule.contains("API without login"), "{rule}");
+    }
+    let near = SocketAddr::new("127.0.0.1".parse().unwrap(), proxy.socks().port());
+    Client::socks5(near, Command::Connect, &at(api)).granted();
+}
+
+#[test]
 fn dns_cannot_carry_a_client_past_a_rule_for_addresses() {
     let dns = FakeDns::start(&[("good.test", &["127.0.0.1"])]);
     let list = [("allow", "the good name", "good.test"), ("block", "no loopback", "127.0.0.0/8")];
@@ -96,6 +173,37 @@ fn a_new_file_ends_sessions_that_it_no_longer_allows_within_a_second() {
     assert_eq!(end(&record), ("closed", "acl_revoked"));
     let reply = Client::socks5(ruled.proxy.socks(), Command::Connect, &at(address)).refused();
     assert_eq!(reply, Reply::NotAllowed);
+}
+
+/// Whether somebody waits for a connection to a port of this machine (proc(5): state 2).
+fn is_awaited(port: u16) -> bool {
+    let far = format!(":{port:04X} 02 ");
+    std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&far)
+}
+
+#[test]
+fn a_session_whose_address_is_forbidden_while_it_connects_ends_as_well() {
+    let dns = FakeDns::start(&[("slow.test", &["127.0.0.1"])]);
+    let ruled = Ruled::start(&rules("allow", &[]), &dns.config());
+    // With room for one connection that nobody accepts; the next one waits for the room.
+    let target = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    target.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    target.listen(0).unwrap();
+    let target = std::net::TcpListener::from(target);
+    let address = target.local_addr().unwrap();
+    let first = TcpStream::connect(address).unwrap();
+    let mut client = Client::connect(ruled.proxy.socks());
+    let source = client.source();
+    assert!(client.greet());
+    let wish = named("slow.test", address.port());
+    let asking = std::thread::spawn(move || client.ask(Command::Connect, &wish));
+    eventually("the attempt", || is_awaited(address.port()).then_some(()));
+    ruled.replace(&rules("allow", &[("block", "no loopback", "127.0.0.0/8")]));
+    eventually("the new rules", || (ruled.generation() == 1).then_some(()));
+    let _room = (target.accept().unwrap(), first);
+    let record = ruled.proxy.record_from(source);
+    assert_eq!(record["close_reason"], "acl_revoked");
+    drop(asking.join());
 }
 
 #[test]

@@ -178,6 +178,29 @@ fn fragments_strangers_and_nonsense_are_dropped_and_counted() {
 }
 
 #[test]
+fn a_name_is_reached_by_an_address_to_which_there_is_a_way() {
+    // An address of a link without saying which link: nobody has a way there.
+    let dns = FakeDns::start(&[("both.test", &["fe80::1", "127.0.0.1"])]);
+    let proxy = proxy(&dns.config());
+    let target = echo("127.0.0.1:0");
+    let association = Association::open(&proxy);
+    association.send(&named("both.test", target.port()), b"by name");
+    assert_eq!(association.receive(), (at(target), b"by name".to_vec()));
+}
+
+#[test]
+fn a_datagram_without_a_way_is_dropped_and_counted_and_the_association_goes_on() {
+    let proxy = proxy("");
+    let target = echo("127.0.0.1:0");
+    let association = Association::open(&proxy);
+    // To everybody: the system refuses without being asked for that.
+    association.send(&at("255.255.255.255:9".parse().unwrap()), b"nowhere");
+    eventually("the drop", || (dropped(&proxy, "unsent") == 1).then_some(()));
+    association.send(&at(target), b"and on");
+    assert_eq!(association.receive(), (at(target), b"and on".to_vec()));
+}
+
+#[test]
 fn an_answer_from_where_the_client_never_wrote_is_dropped() {
     let proxy = proxy("");
     let target = UdpSocket::bind("127.0.0.1:0").unwrap();
