@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use rustsocks_sessions::{Record, SessionId};
+use rustsocks_sessions::{Record, SessionId, Status};
 
 use crate::Api;
 use crate::live::session_id;
@@ -65,6 +65,9 @@ async fn find(api: &Api, wanted: Wanted, place: Place) -> Result<Json<SessionPag
     let mut filter = wanted.filter;
     if wanted.scope == Some(Scope::Node) {
         filter.node = Some(api.table.node().as_ref().to_owned());
+    }
+    if filter.status == Some(Status::Active) {
+        filter = filter.of_running(api.table.clock().now().wall);
     }
     let store = &ledger.store;
     let found = store.whole_history(&filter, sort, place.paging, size, &api.table).await?;

@@ -31,7 +31,8 @@ pub(crate) async fn active(
     Both(place, wanted): Both<PageParams, FilterParams>,
 ) -> Result<Json<SessionPage>, Problem> {
     let place = place.check()?;
-    let wanted = wanted.check(api.table.clock().now().wall)?;
+    let now = api.table.clock().now().wall;
+    let wanted = wanted.check(now)?;
     let mut filter = wanted.filter;
     if filter.status.is_some_and(|status| status != Status::Active) {
         return Err(Problem::bad_request("status: running sessions are all active"));
@@ -60,7 +61,7 @@ pub(crate) async fn active(
             return Err(Problem::bad_request("page: too far for running sessions of other nodes"));
         }
         filter.not_node = Some(own.as_ref().to_owned());
-        let page = elsewhere(&api, &filter, sort, most).await?;
+        let page = elsewhere(&api, &filter.of_running(now), sort, most).await?;
         total += page.total;
         found.extend(page.records);
     }

@@ -119,7 +119,7 @@ pub(crate) struct FilterParams {
     /// At least so many bytes, both directions together.
     #[param(example = 1_000_000, maximum = 9_223_372_036_854_775_807_i64)]
     min_bytes: Option<u64>,
-    /// Lasted at least so many seconds.
+    /// Lasted at least so many seconds; what runs, so far.
     #[param(example = 60, maximum = 9_223_372_036_854_775_807_i64)]
     min_duration_secs: Option<u64>,
 }

@@ -44,7 +44,7 @@ pub struct Filter {
     pub start_before: Option<Timestamp>,
     /// At least so many bytes, both directions together.
     pub min_bytes: Option<u64>,
-    /// Lasted at least so long.
+    /// Lasted at least so long; what runs, until its values were read.
     pub min_duration: Option<Duration>,
 }
 
@@ -86,8 +86,36 @@ impl Filter {
             && met(&self.start_before, |time| cut(record.start_time) < cut(*time))
             && met(&self.min_bytes, |least| record.bytes_sent + record.bytes_received >= *least)
             && met(&self.min_duration, |least| {
-                record.duration.is_some_and(|duration| millis(duration) >= millis(*least))
+                lasted(record).is_some_and(|lasted| lasted >= millis(*least))
             })
+    }
+
+    /// The same for running sessions, whenever their values were read: what has run for so long
+    /// `now` started so long ago.
+    ///
+    /// Of a session of another node that moves nothing the values are old.
+    pub fn of_running(mut self, now: Timestamp) -> Self {
+        self.status = Some(Status::Active);
+        if let Some(least) = self.min_duration.take() {
+            let latest = i64::try_from(millis(least)).ok().and_then(|least| {
+                // The bound itself is left out.
+                let millis = cut(now).saturating_sub(least).saturating_add(1);
+                Timestamp::from_millisecond(millis).ok()
+            });
+            let latest = latest.unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH);
+            let before = self.start_before.map_or(latest, |before| before.min(latest));
+            self.start_before = Some(before);
+        }
+        self
+    }
+}
+
+/// How long a session lasted, or has lasted so far, in milliseconds.
+fn lasted(record: &Record) -> Option<u64> {
+    match (record.duration, record.end_time) {
+        (Some(duration), _) => Some(millis(duration)),
+        (None, None) => u64::try_from(cut(record.updated_at) - cut(record.start_time)).ok(),
+        (None, Some(_)) => None,
     }
 }
 
@@ -104,7 +132,7 @@ pub enum SortKey {
     EndTime,
     /// When it started.
     StartTime,
-    /// How long it lasted.
+    /// How long it lasted; what runs, by how long ago it started.
     Duration,
     /// Bytes to the destination.
     BytesSent,
@@ -173,7 +201,10 @@ impl Sort {
         let by_key = match self.key {
             SortKey::EndTime => left.end_time.map(cut).cmp(&right.end_time.map(cut)),
             SortKey::StartTime => cut(left.start_time).cmp(&cut(right.start_time)),
-            SortKey::Duration => left.duration.map(millis).cmp(&right.duration.map(millis)),
+            SortKey::Duration => match (left.end_time, right.end_time) {
+                (None, None) => cut(right.start_time).cmp(&cut(left.start_time)),
+                _ => left.duration.map(millis).cmp(&right.duration.map(millis)),
+            },
             SortKey::BytesSent => left.bytes_sent.cmp(&right.bytes_sent),
             SortKey::BytesReceived => left.bytes_received.cmp(&right.bytes_received),
             SortKey::Bytes => total(left).cmp(&total(right)),
@@ -321,6 +352,27 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_run_for_so_long_started_so_long_ago() {
+        let now = Timestamp::from_millisecond(1_790_000_000_000).unwrap();
+        let filter = |least: u64, start_before: Option<i64>| Filter {
+            min_duration: Some(Duration::from_secs(least)),
+            start_before: start_before.map(|at| Timestamp::from_millisecond(at).unwrap()),
+            ..Filter::default()
+        };
+        for (filter, before) in [
+            (filter(60, None), 1_789_999_940_001),
+            (filter(60, Some(1_789_999_000_000)), 1_789_999_000_000),
+            (filter(60, Some(1_790_000_000_000)), 1_789_999_940_001),
+            (filter(1_790_000_001, None), 0),
+            (filter(u64::MAX, None), 0),
+        ] {
+            let running = filter.of_running(now);
+            assert_eq!((running.min_duration, running.status), (None, Some(Status::Active)));
+            assert_eq!(running.start_before.map(cut), Some(before));
+        }
+    }
 
     #[test]
     fn a_cursor_reads_back_and_nonsense_is_refused() {

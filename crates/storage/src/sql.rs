@@ -99,6 +99,26 @@ impl Dialect {
         }
     }
 
+    /// How long a session that runs had lasted when its values were read, in milliseconds.
+    fn so_far(self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => {
+                "CAST(ROUND((julianday(COALESCE(updated_at, start_time)) - julianday(start_time)) \
+                 * 86400000) AS INTEGER)"
+            }
+            #[cfg(feature = "mysql")]
+            Self::MySql => {
+                "TIMESTAMPDIFF(MICROSECOND, start_time, COALESCE(updated_at, start_time)) DIV 1000"
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres => {
+                "ROUND(EXTRACT(EPOCH FROM COALESCE(updated_at, start_time) - start_time) \
+                 * 1000)::bigint"
+            }
+        }
+    }
+
     /// Whether names are the same in the table of sessions exactly where they are in the rollups.
     fn compares_bytes(self) -> bool {
         match self {
@@ -487,7 +507,7 @@ pub(crate) fn slice(dialect: Dialect, filter: &Filter, sort: Sort, slice: Slice)
         sql.push(" AND end_time <= ").time(end);
         sql.push(" AND (end_time, session_id) < (").time(end).push(", ").id(session_id).push(")");
     }
-    push_order(&mut sql, sort);
+    push_order(&mut sql, filter, sort);
     sql.push(" LIMIT ").number(slice.take as u64);
     if slice.skip > 0 {
         sql.push(" OFFSET ").number(slice.skip);
@@ -872,8 +892,11 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
         sql.push(" AND bytes_sent + bytes_received >= ").number(least);
     }
     if let Some(least) = filter.min_duration {
-        sql.push(" AND COALESCE(duration_ms, duration_secs * 1000) >= ");
-        sql.number(millis(least));
+        let lasted = match filter.status {
+            Some(Status::Active) => sql.dialect.so_far(),
+            _ => "COALESCE(duration_ms, duration_secs * 1000)",
+        };
+        sql.push(" AND ").push(lasted).push(" >= ").number(millis(least));
     }
 }
 
@@ -902,8 +925,12 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
 }
 
-fn push_order(sql: &mut Statement, sort: Sort) {
+/// The order of what a filter finds; the same as [`Sort::compare`].
+fn push_order(sql: &mut Statement, filter: &Filter, sort: Sort) {
+    // What runs has lasted the longer the earlier it started.
+    let by_age = filter.status == Some(Status::Active) && sort.key == SortKey::Duration;
     let key = match sort.key {
+        _ if by_age => "start_time",
         SortKey::EndTime => "end_time",
         SortKey::StartTime => "start_time",
         SortKey::Duration => "COALESCE(sessions.duration_ms, sessions.duration_secs * 1000)",
@@ -917,15 +944,15 @@ fn push_order(sql: &mut Statement, sort: Sort) {
         true => key.to_owned(),
         false => format!("sessions.{key}"),
     };
-    let direction = match sort.direction {
-        Direction::Ascending => " ASC",
-        Direction::Descending => " DESC",
+    let (direction, other) = match sort.direction {
+        Direction::Ascending => (" ASC", " DESC"),
+        Direction::Descending => (" DESC", " ASC"),
     };
-    sql.push(" ORDER BY ").push(&key).push(direction);
+    sql.push(" ORDER BY ").push(&key).push(if by_age { other } else { direction });
     // Among engines only PostgreSQL takes "no value" for the largest one. Said where some rows have
     // none and others do, for no index has this order; by their end, either all have one or none.
     #[cfg(feature = "postgres")]
-    if sql.dialect == Dialect::Postgres && sort.key == SortKey::Duration {
+    if sql.dialect == Dialect::Postgres && sort.key == SortKey::Duration && !by_age {
         sql.push(match sort.direction {
             Direction::Ascending => " NULLS FIRST",
             Direction::Descending => " NULLS LAST",

@@ -268,7 +268,9 @@ fn varied_filter(pick: u64) -> Filter {
         start_after: [at(400)].get(choose(9, 4) as usize).copied(),
         start_before: [at(1200)].get(choose(10, 4) as usize).copied(),
         min_bytes: [200].get(choose(11, 4) as usize).copied(),
-        min_duration: [Duration::from_millis(700)].get(choose(12, 4) as usize).copied(),
+        min_duration: [700, 1400, 2123]
+            .get(choose(12, 6) as usize)
+            .map(|least| Duration::from_millis(*least)),
         egress_ip: ["203.0.113.5", "2001:db8::5"]
             .get(choose(15, 6) as usize)
             .map(|ip| ip.parse().unwrap()),
@@ -284,13 +286,24 @@ async fn sql_and_the_filter_itself_agree(store: Store) {
         tree.current()
     };
     let mut records: Vec<Record> = (0..300).map(|number| varied(number, pick())).collect();
-    records.extend((300..310).map(active));
+    records.extend((300..360).map(|number| {
+        let choose = pick();
+        let updated_at = at(2000 + i64::try_from(choose % 9).unwrap() * 123);
+        let running = active(number);
+        let Record { user, start_time, node_id, .. } = varied(number, choose);
+        Record { user, start_time, node_id, updated_at, ..running }
+    }));
     store.save(&records).await.unwrap();
     // Running sessions are the live table's; a store may keep them or not.
     let holds_active = store.find(id(300)).await.unwrap().is_some();
-    let mut found_some = 0;
-    for _ in 0..400 {
-        let filter = varied_filter(pick());
+    let (mut found_some, mut found_running) = (0, 0);
+    for round in 0..400 {
+        let mut filter = varied_filter(pick());
+        if round % 5 == 0 {
+            let Filter { user, node, not_node, min_duration, .. } = filter;
+            let status = Some(Status::Active);
+            filter = Filter { user, status, node, not_node, min_duration, ..Filter::default() };
+        }
         let key = SortKey::ALL[(pick() % 7) as usize];
         let direction = [Direction::Ascending, Direction::Descending][(pick() % 2) as usize];
         let sort = Sort { key, direction };
@@ -304,8 +317,11 @@ async fn sql_and_the_filter_itself_agree(store: Store) {
         assert_eq!(page.total, expected.len() as u64, "{filter:?}");
         assert_eq!(page.records, expected, "{filter:?} {sort:?}");
         found_some += usize::from(!expected.is_empty());
+        let long = filter.min_duration.is_some() && filter.status == Some(Status::Active);
+        found_running += usize::from(long && !expected.is_empty());
     }
     assert!(found_some > 100, "only {found_some} filters found anything");
+    assert!(found_running > 10 || !holds_active, "only {found_running} found what runs long");
 }
 
 async fn pages_and_cursors_cover_everything_once_while_records_are_added(store: Store) {

@@ -257,6 +257,47 @@ fn filters_and_orders_narrow_the_history() {
 }
 
 #[test]
+fn what_runs_is_found_and_ordered_by_how_long_it_has_run() {
+    let proxy = proxy("");
+    let (_target, address) = listener();
+    let open = || Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+    let first = open();
+    // The clock must have moved on, or the two would have started at the same time.
+    eventually("the first to have lasted", || {
+        let one = proxy.active().remove(0);
+        (one["updated_at"] != one["start_time"]).then_some(())
+    });
+    let second = open();
+    let ask = |query: &str| -> Vec<u64> {
+        let page = proxy.get(&format!("/api/sessions/{query}")).json();
+        let data = page["data"].as_array().unwrap_or_else(|| panic!("{query}: {page}"));
+        assert!(data.iter().all(|one| one["duration_ms"].is_null()), "{page}");
+        data.iter().map(|one| one["source_port"].as_u64().unwrap()).collect()
+    };
+    let [old, young] = [first, second].map(|client| {
+        let port = client.source().port();
+        // It stays open to the end.
+        std::mem::forget(client);
+        u64::from(port)
+    });
+    assert_eq!(ask("active?sort_by=duration&sort_dir=desc"), [old, young]);
+    assert_eq!(ask("active?sort_by=duration&sort_dir=asc"), [young, old]);
+    assert_eq!(ask("active?min_duration_secs=0").len(), 2);
+    assert!(ask("active?min_duration_secs=3600").is_empty());
+    eventually("both to have lasted a second", || {
+        (ask("active?min_duration_secs=1").len() == 2).then_some(())
+    });
+    let dry = |least: u64| {
+        let path = format!("/api/sessions/terminate?min_duration_secs={least}");
+        proxy.post(&path, r#"{"dry_run":true}"#).json()["matched"].clone()
+    };
+    assert_eq!((dry(1), dry(3600)), (2.into(), 0.into()));
+    let stored = "history?status=active&sort_by=duration&min_duration_secs";
+    eventually("their rows", || (ask(&format!("{stored}=1")) == [old, young]).then_some(()));
+    assert!(ask(&format!("{stored}=3600")).is_empty());
+}
+
+#[test]
 fn every_path_lies_below_the_base_path() {
     let proxy = proxy("[sessions]\nbase_path = \"/books/\"\n");
     for path in [

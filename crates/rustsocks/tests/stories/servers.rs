@@ -248,6 +248,13 @@ fn a_dead_nodes_sessions_and_only_those_become_server_crash_after_the_lease() {
         let of_one = living.get("/api/sessions/active?node=dying").json();
         assert_eq!(of_one["total"], 1, "{of_one}");
         assert_eq!(living.get("/api/sessions/active").json()["total"], 1);
+        // Nothing moves, so that the rows stay as old as they are; they have lasted all the same.
+        let long = |least: u64| {
+            let query = format!("scope=cluster&sort_by=duration&min_duration_secs={least}");
+            living.get(&format!("/api/sessions/active?{query}")).json()["total"].clone()
+        };
+        eventually("both to have lasted a second", || (long(1) == 2).then_some(()));
+        assert_eq!(long(3600), 0);
         dying.kill();
         let record = living.record_from(lost.source());
         assert_eq!(end(&record), ("failed", "server_crash"));
