@@ -12,8 +12,14 @@ use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The version of the frames' contents, written at the head of each segment.
-pub(crate) const VERSION: u16 = 1;
+/// The version of the frames' contents, written at the head of each segment. Version 1 knew of
+/// sessions that run what the wall clock said; its frames are read still.
+pub(crate) const VERSION: u16 = 2;
+
+/// Whether segments of a version can be read.
+pub(crate) fn is_known(version: u16) -> bool {
+    (1..=VERSION).contains(&version)
+}
 
 /// Begins each frame. Not ASCII, so that text in a record does not look like it.
 const MARK: [u8; 4] = [0xF7, 0x52, 0x53, 0xA9];
@@ -26,7 +32,6 @@ const PAYLOAD_MAX: usize = 1 << 20;
 
 /// What a frame says.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Frame<'a> {
     /// The first frame of a segment.
     Head {
@@ -37,16 +42,30 @@ pub(crate) enum Frame<'a> {
         /// The node that ran.
         node: &'a str,
     },
-    /// Everything about a session.
+    /// Everything about a session that has ended; in version 1 also about one that runs.
     #[serde(borrow)]
     State(State<'a>),
     /// The counters of a session whose state is in the segment already.
     Counters(Counters),
-    /// Every session without an ending was alive at this time, in microseconds since 1970.
+    /// Version 1: every session without an ending was alive at this time, in microseconds since
+    /// 1970.
     Alive(i64),
     /// From here on the segment holds a state of every session that was open: older segments
     /// are not needed for those.
     Complete,
+    /// Everything about a session that runs.
+    Running {
+        state: State<'a>,
+        /// When it started, in microseconds of the monotonic clock since the run began.
+        started: u64,
+    },
+    /// Every session without an ending was alive at this moment.
+    Lived {
+        /// In microseconds of the monotonic clock since the run began.
+        after: u64,
+        /// In microseconds since 1970, for people: the wall clock may be set.
+        wall: i64,
+    },
 }
 
 /// A session's counters at one instant.
@@ -86,7 +105,7 @@ pub(crate) struct State<'a> {
     node_id: &'a str,
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use rustsocks_sessions::{Record, Table};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::disk::{Disk, LocalDisk};
 use crate::folder::{self, FolderLock, JournalError, SegmentFile};
+use crate::frame;
 use crate::replay::{self, Finals};
 use crate::segments::Segments;
 use crate::sync::Syncer;
@@ -94,6 +96,8 @@ pub(crate) struct Inner {
     pub(crate) options: JournalOptions,
     pub(crate) table: Table,
     pub(crate) notice: Listener,
+    /// When this run began.
+    begun: Instant,
     /// Those of former runs that are still needed.
     older: Mutex<Vec<SegmentFile>>,
     segments: Mutex<Segments>,
@@ -125,6 +129,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Inner {
     pub(crate) fn segments(&self) -> MutexGuard<'_, Segments> {
         lock(&self.segments)
+    }
+
+    /// Monotonic time since the run began, in microseconds.
+    pub(crate) fn since_begun(&self, at: Instant) -> u64 {
+        frame::micros(at.saturating_duration_since(self.begun))
     }
 
     /// Notes how writing goes; returns how it went before.
@@ -182,6 +191,7 @@ impl Journal {
         let next = older.last().map_or(1, |newest| newest.number + 1);
         let folder = options.folder.clone();
         let inner = Arc::new(Inner {
+            begun: table.clock().now().mono,
             options,
             table,
             notice: Box::new(notice),

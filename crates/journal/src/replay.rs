@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 
-use crate::frame::{Frame, Frames, VERSION};
+use crate::frame::{self, Frame, Frames};
 
 /// What a replay found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,9 +31,26 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub struct Replay {
     run: Option<u128>,
-    open: HashMap<SessionId, Record>,
-    alive: Option<Timestamp>,
+    open: HashMap<SessionId, Open>,
+    alive: Alive,
     report: Report,
+}
+
+/// A session that has not ended as far as was read.
+#[derive(Debug)]
+struct Open {
+    record: Record,
+    /// When it started, in microseconds since its run began; unknown in version 1.
+    started: Option<u64>,
+}
+
+/// When the sessions that had not ended were last known alive.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alive {
+    /// By the wall clock, in version 1.
+    wall: Option<Timestamp>,
+    /// In microseconds since the run began.
+    after: Option<u64>,
 }
 
 impl Replay {
@@ -43,7 +61,7 @@ impl Replay {
         let mut frames = Frames::new(bytes);
         for frame in frames.by_ref() {
             match frame {
-                Frame::Head { version, .. } if version != VERSION => {
+                Frame::Head { version, .. } if !frame::is_known(version) => {
                     self.report.unknown += 1;
                     return None;
                 }
@@ -59,19 +77,25 @@ impl Replay {
                         self.report.ended += 1;
                         records.push(record);
                     } else {
-                        self.open.insert(record.session_id, record);
+                        self.open.insert(record.session_id, Open { record, started: None });
                     }
+                }
+                Frame::Running { state, started } => {
+                    let Some(record) = state.record() else { continue };
+                    let open = Open { record, started: Some(started) };
+                    self.open.insert(open.record.session_id, open);
                 }
                 Frame::Counters(counters) => {
                     // Without its state, which was damaged, there is nobody to count for.
-                    if let Some(record) = self.open.get_mut(&counters.session()) {
-                        counters.apply(record);
+                    if let Some(open) = self.open.get_mut(&counters.session()) {
+                        counters.apply(&mut open.record);
                     }
                 }
                 Frame::Alive(micros) => {
                     let alive = Timestamp::from_microsecond(micros).ok();
-                    self.alive = self.alive.max(alive);
+                    self.alive.wall = self.alive.wall.max(alive);
                 }
+                Frame::Lived { after, .. } => self.alive.after = Some(after),
                 Frame::Complete => {}
             }
         }
@@ -89,17 +113,23 @@ impl Replay {
 
     /// The sessions that were open when their run died, ended when they were last known alive.
     fn crash(&mut self) -> Vec<Record> {
-        let alive = self.alive.take();
+        let alive = std::mem::take(&mut self.alive);
         let mut records: Vec<Record> =
-            self.open.drain().map(|(_, record)| crashed(record, alive)).collect();
+            self.open.drain().map(|(_, open)| crashed(open, alive)).collect();
         records.sort_unstable_by_key(|record| record.session_id);
         self.report.crashed += records.len() as u64;
         records
     }
 }
 
-fn crashed(record: Record, alive: Option<Timestamp>) -> Record {
+fn crashed(Open { record, started }: Open, alive: Alive) -> Record {
     let known = record.updated_at.max(record.start_time);
+    let lived = started.zip(alive.after).map(|(started, after)| after.saturating_sub(started));
+    let alive = match lived {
+        // As every time of a session: the wall clock at its start, and monotonic time from there.
+        Some(micros) => record.start_time.checked_add(Duration::from_micros(micros)).ok(),
+        None => alive.wall,
+    };
     let end = alive.map_or(known, |alive| alive.max(known));
     Record {
         end_time: Some(end),
@@ -204,7 +234,7 @@ pub fn summary(path: &Path) -> std::io::Result<Summary> {
                 node.clone_into(&mut summary.node);
                 None
             }
-            Frame::State(state) => {
+            Frame::State(state) | Frame::Running { state, .. } => {
                 let Some(record) = state.record() else { continue };
                 match record.end_time {
                     Some(_) => summary.ended += 1,
@@ -216,7 +246,9 @@ pub fn summary(path: &Path) -> std::io::Result<Summary> {
                 summary.counters += 1;
                 Timestamp::from_microsecond(counters.updated_at).ok()
             }
-            Frame::Alive(micros) => Timestamp::from_microsecond(micros).ok(),
+            Frame::Alive(wall) | Frame::Lived { wall, .. } => {
+                Timestamp::from_microsecond(wall).ok()
+            }
             Frame::Complete => None,
         };
         if let Some(time) = time {

@@ -178,7 +178,7 @@ impl Writer {
                     return true;
                 }
                 let at = replay::place(begin as usize + buffer.len());
-                let (record, is_whole) = put_state(&mut buffer, number, jotting);
+                let (record, is_whole) = put_state(&mut buffer, &self.inner, number, jotting);
                 whole |= is_whole;
                 let is_final = record.end_time.is_some();
                 if is_final {
@@ -259,7 +259,7 @@ impl Writer {
         frame::put(&mut buffer, &head);
         for session in table.running() {
             let jotting = Jotting { session, for_store: true };
-            put_state(&mut buffer, number, &jotting);
+            put_state(&mut buffer, &self.inner, number, &jotting);
         }
         let ended: Vec<Arc<Session>> = table
             .unsaved()
@@ -441,14 +441,24 @@ fn room_for(inner: &Inner, bytes: &[u8]) -> Result<(), Stop> {
 
 /// Puts a session's newest state, or only its counters where the segment has the rest. Tells
 /// whether it was the whole.
-fn put_state(buffer: &mut Vec<u8>, number: u64, jotting: &Jotting) -> (Record, bool) {
+fn put_state(
+    buffer: &mut Vec<u8>,
+    inner: &Inner,
+    number: u64,
+    jotting: &Jotting,
+) -> (Record, bool) {
     let Jotting { session, for_store } = jotting;
     let wired = session.wire().is_some();
     let record = session.snapshot();
     let place = session.journal();
     let whole = *for_store || record.end_time.is_some() || !place.is_whole_in(number, wired);
     if whole {
-        frame::put(buffer, &Frame::State(State::of(&record)));
+        let state = State::of(&record);
+        let frame = match record.end_time {
+            Some(_) => Frame::State(state),
+            None => Frame::Running { state, started: inner.since_begun(session.started().mono) },
+        };
+        frame::put(buffer, &frame);
         place.set_whole_in(number, wired);
     } else {
         frame::put(buffer, &Frame::Counters(Counters::of(&record)));
@@ -457,6 +467,7 @@ fn put_state(buffer: &mut Vec<u8>, number: u64, jotting: &Jotting) -> (Record, b
 }
 
 fn put_alive(buffer: &mut Vec<u8>, inner: &Inner) {
-    let now = inner.table.clock().now().wall;
-    frame::put(buffer, &Frame::Alive(now.as_microsecond()));
+    let now = inner.table.clock().now();
+    let (after, wall) = (inner.since_begun(now.mono), now.wall.as_microsecond());
+    frame::put(buffer, &Frame::Lived { after, wall });
 }

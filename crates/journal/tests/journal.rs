@@ -6,13 +6,14 @@ mod support;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use rustsocks_journal::{
     Journal, JournalError, JournalNotice, JournalOptions, Report, WhenFull, Writing, list,
 };
-use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
+use rustsocks_sessions::{Clock, CloseReason, Record, Rules, SessionId, Status};
 use support::{Fragile, open, replay, settle, start, table, until};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -449,6 +450,74 @@ async fn a_folder_in_use_is_refused_by_name() {
     assert!(matches!(&error, JournalError::InUse { holder, .. }
         if *holder == std::process::id().to_string()));
     assert!(error.to_string().contains("journal_dir"), "{error}");
+}
+
+/// A wall clock, how far it was set forward in seconds, and a table that goes by it.
+fn adjustable() -> (Arc<AtomicI64>, rustsocks_sessions::Table) {
+    let (forward, system) = (Arc::new(AtomicI64::new(0)), Clock::system());
+    let set = Arc::clone(&forward);
+    let wall = move || {
+        let step = jiff::SignedDuration::from_secs(set.load(Ordering::SeqCst));
+        system.now().wall.checked_add(step).unwrap()
+    };
+    (
+        forward,
+        rustsocks_sessions::Table::new(Clock::from_wall(wall), "node".into(), Rules::default()),
+    )
+}
+
+#[tokio::test]
+async fn a_crashed_session_lasted_as_long_as_it_did_whatever_the_wall_clock_was_set_to() {
+    const HOUR: i64 = 3600;
+    for step in [-HOUR, 300_000 * HOUR] {
+        let (folder, (forward, table)) = (TempDir::new().unwrap(), adjustable());
+        let (journal, _) = start(options(&folder), &table);
+        let first = open(&table);
+        table.sweep(Instant::now());
+        table.outbox().journaled().await;
+        forward.store(step, Ordering::SeqCst);
+        let second = open(&table);
+        table.outbox().journaled().await;
+        // The sign of life comes after what was written so far.
+        let before = Instant::now();
+        let length = |session: &rustsocks_sessions::Session| before - session.started().mono;
+        let (least, least_second) = (length(&first), length(&second));
+        let records = || {
+            table.sweep(Instant::now());
+            replay(journal.folder()).0
+        };
+        until("a sign of life", || {
+            let lasted = |id, least: Duration| {
+                let records = records();
+                let record = records.iter().find(|record| record.session_id == id);
+                record
+                    .is_some_and(|record| record.duration.unwrap().as_micros() >= least.as_micros())
+            };
+            lasted(first.id(), least) && lasted(second.id(), least_second)
+        })
+        .await;
+        for session in [&first, &second] {
+            let records = records();
+            let record = records.iter().find(|record| record.session_id == session.id()).unwrap();
+            let most = session.started().mono.elapsed();
+            assert!(record.duration.unwrap() <= most, "{step}: {:?}", record.duration);
+            let end = session.started().wall.checked_add(most).unwrap();
+            assert!(record.end_time.unwrap() <= end, "{step}: {:?}", record.end_time);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_segment_of_the_first_version_is_replayed() {
+    let mut replay = rustsocks_journal::Replay::default();
+    let ended = replay.segment(include_bytes!("support/version-1.journal")).unwrap();
+    let (crashed, report) = replay.finish();
+    assert_eq!((report.ended, report.crashed, report.skipped), (3, 1, 0));
+    assert_eq!(ended.iter().map(|record| record.bytes_sent).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(
+        (crashed[0].bytes_sent, crashed[0].duration),
+        (70, Some(Duration::from_micros(604_487)))
+    );
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ fn the_commands_look_after_a_file_that_a_server_uses() {
     run(&["db", "--database", "copy.db", "verify"], 0, "sessions: 10");
     run(&["db", "vacuum"], 4, "in use by process");
     run(&["db", "migrate", "--dry-run"], 0, "nothing to do");
-    run(&["journal", "show"], 0, "version 1");
+    run(&["journal", "show"], 0, "version 2");
     run(&["db", "--database", "missing.db", "check"], 4, "no such file");
     assert_eq!(proxy.terminate(), Some(0));
     run(&["db", "vacuum"], 0, "bytes before");
