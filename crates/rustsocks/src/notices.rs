@@ -144,6 +144,12 @@ pub(crate) fn from_opening(events: &Events, path: &Path, notice: &OpeningNotice)
                 ),
             ],
         ),
+        OpeningNotice::MadeAgain { what } => tell(
+            events,
+            Severity::Info,
+            "indexes or views of the database were gone or changed; they were made again",
+            vec![path, ("names", what.join(", "))],
+        ),
         OpeningNotice::FellBack { why } => tell(
             events,
             Severity::Warning,

@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 
 use self::check::Verdict;
 use self::place::{Lock, refuse};
-use self::schema::Schema;
+use self::schema::{Schema, Shape};
 use crate::booking::Booking;
 use crate::filter::{Filter, Part, Slice, Sort, Total};
 use crate::memory::Usage;
@@ -98,6 +98,11 @@ pub enum OpeningNotice {
         /// Where the file as it was lies, unless there was nothing in it.
         snapshot: Option<PathBuf>,
     },
+    /// Indexes or views were gone or changed, and were made again.
+    MadeAgain {
+        /// Their names.
+        what: Vec<String>,
+    },
     /// There can be no write-ahead log there; the slower DELETE journal is used.
     FellBack {
         /// Why.
@@ -146,7 +151,7 @@ impl SqliteStore {
     /// In this order: the place is looked at, the lock is taken, header and contents are
     /// checked (every index entry too, where the last process did not stop in order), a snapshot
     /// is made where the schema will change, the schema is changed and the contents are checked
-    /// once more, and a write to the write-ahead log is tried. A damaged file is moved aside,
+    /// once more, indexes that are gone are made again, and a write to the write-ahead log is tried. A damaged file is moved aside,
     /// never deleted, and a new one made.
     ///
     /// # Errors
@@ -445,10 +450,23 @@ async fn examine(
             notices.push(OpeningNotice::Migrated { from: found, to, snapshot });
         }
     }
-    // Damage to the text of the schema leaves a sound file of another shape.
-    match schema::is_whole(connection).await.map_err(unfit)? {
-        true => Ok(()),
-        false => Err(Unfit::Damaged("its schema is not what its version says".into())),
+    match schema::mend(connection).await.map_err(unfit)? {
+        Shape::Whole(again) if again.is_empty() => Ok(()),
+        Shape::Whole(what) => {
+            notices.push(OpeningNotice::MadeAgain { what });
+            Ok(())
+        }
+        // Damage to the text of the schema leaves a sound file of another shape.
+        Shape::Lost(column) => {
+            Err(Unfit::Damaged(format!("its schema is not what its version says: no {column}")))
+        }
+        Shape::Unfillable(column) => {
+            let problem = format!(
+                "its column {column}, which RustSocks does not know, takes no row without it; \
+                 give it a default value, or drop it"
+            );
+            Err(Unfit::Error(refuse(path, problem)))
+        }
     }
 }
 

@@ -125,6 +125,86 @@ async fn a_truncated_file_is_found_and_moved_aside() {
     quarantined(&path, half).await;
 }
 
+/// Changes a file as an operator does, with SQLite's own tool.
+async fn change(path: &Path, sql: &'static str) {
+    let mut connection = tool(path).await;
+    connection.execute(sql).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_an_operator_adds_to_a_file_is_no_damage() {
+    for sql in [
+        "ALTER TABLE sessions ADD COLUMN note TEXT",
+        "ALTER TABLE sessions ADD COLUMN tag TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE rollups ADD COLUMN note TEXT",
+        "CREATE INDEX by_host ON sessions(dest_host)",
+        "CREATE VIEW failed AS SELECT * FROM sessions WHERE status = 'failed'",
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = place(&folder);
+        filled(&path, 10).await;
+        change(&path, sql).await;
+        let (store, notices) = open(&path).await.unwrap();
+        assert_eq!(notices, [], "{sql}");
+        store.save(&[ended(99, 2000)]).await.unwrap();
+        assert_eq!(store.count().await.unwrap(), 11, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_gone_or_another_is_made_again() {
+    for (sql, name) in [
+        ("DROP INDEX idx_sessions_egress", "idx_sessions_egress"),
+        ("DROP INDEX idx_sessions_user", "idx_sessions_user"),
+        (
+            "DROP INDEX idx_sessions_end_time; CREATE INDEX idx_sessions_end_time ON sessions(user)",
+            "idx_sessions_end_time",
+        ),
+        ("DROP VIEW rollups_recounted", "rollups_recounted"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = place(&folder);
+        filled(&path, 10).await;
+        change(&path, sql).await;
+        let (store, notices) = open(&path).await.unwrap();
+        assert_eq!(notices, [OpeningNotice::MadeAgain { what: vec![name.into()] }], "{sql}");
+        assert_eq!(store.count().await.unwrap(), 10, "{sql}");
+        assert_eq!(store.wrong_rollups().await.unwrap().first, None);
+        store.close().await;
+        drop(store);
+        assert_eq!(open(&path).await.unwrap().1, [], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_lost_a_column_or_a_table_is_moved_aside() {
+    for sql in [
+        "ALTER TABLE sessions DROP COLUMN connect_ms",
+        "ALTER TABLE rollups RENAME COLUMN failed TO flailed",
+        "DROP TABLE usage_hours",
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = place(&folder);
+        filled(&path, 10).await;
+        change(&path, sql).await;
+        let bytes = std::fs::read(&path).unwrap();
+        quarantined(&path, &bytes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_no_record_could_fill_is_refused_in_words() {
+    let folder = TempDir::new().unwrap();
+    let path = place(&folder);
+    filled(&path, 0).await;
+    let sql = "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, \
+               'updated_at TEXT', 'updated_at TEXT, owner TEXT NOT NULL') WHERE name = 'sessions'";
+    change(&path, sql).await;
+    let refused = open(&path).await.unwrap_err().to_string();
+    assert!(refused.contains("sessions.owner") && refused.contains("default"), "{refused}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sqlx::migrate::Migrator;
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
 
 use super::place::refuse;
 use crate::sql::Dialect;
@@ -66,34 +66,107 @@ pub(super) async fn migrate(
     Ok(())
 }
 
-/// Whether everything is there as the migrations make it. Of the table of sessions and its oldest
-/// indexes only the columns count: RustSocks 0.9 may have made them in words of its own.
-pub(super) async fn is_whole(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+/// How a file of the newest version differs from what the migrations make.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// It has everything; indexes and views of these names were made again.
+    Whole(Vec<String>),
+    /// This column is gone, and what was in it.
+    Lost(String),
+    /// This column, which is not ours, would refuse every row.
+    Unfillable(String),
+}
+
+/// Compares a file with what the migrations make, and makes again what holds nothing of its own.
+/// What is there beside that is somebody else's.
+pub(super) async fn mend(connection: &mut SqliteConnection) -> Result<Shape, sqlx::Error> {
     let mut fresh = SqliteConnection::connect("sqlite::memory:").await?;
     let made = Migrator::with_migrations(Dialect::Sqlite.migrations()).run(&mut fresh).await;
     made.map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
-    let wanted = (columns(&mut fresh).await?, objects(&mut fresh).await?);
+    let (ours, derived_of_ours) = (columns(&mut fresh).await?, derived(&mut fresh).await?);
     fresh.close().await?;
-    let found = (columns(connection).await?, objects(connection).await?);
-    let there = wanted.1.iter().all(|object| found.1.contains(object));
-    Ok(found.0 == wanted.0 && there)
+    let found = columns(connection).await?;
+    let has = |list: &[Column], wanted: &Column| list.iter().any(|column| column.is(wanted));
+    if let Some(lost) = ours.iter().find(|column| !has(&found, column)) {
+        return Ok(Shape::Lost(lost.place()));
+    }
+    let is_in_ours = |column: &&Column| ours.iter().any(|our| our.table == column.table);
+    let mut others = found.iter().filter(is_in_ours).filter(|column| !has(&ours, column));
+    if let Some(column) = others.find(|column| column.not_null && !column.has_default) {
+        return Ok(Shape::Unfillable(column.place()));
+    }
+    let found = derived(connection).await?;
+    let mut again = Vec::new();
+    for (_, name, text) in derived_of_ours {
+        match found.iter().find(|(_, found, _)| *found == name) {
+            // RustSocks 0.9 may have made its own in other words.
+            Some((_, _, found)) if *found == text || PUBLISHED.contains(&&*name) => continue,
+            Some((kind, ..)) => {
+                let text = AssertSqlSafe(format!("DROP {kind} {name}"));
+                sqlx::query(text).execute(&mut *connection).await?;
+            }
+            None => {}
+        }
+        sqlx::query(AssertSqlSafe(text)).execute(&mut *connection).await?;
+        again.push(name);
+    }
+    Ok(Shape::Whole(again))
 }
 
-/// Kind, name and words of each table, index and view that migrations after the first made.
-async fn objects(
+/// The indexes of a file of 0.9.
+const PUBLISHED: [&str; 3] =
+    ["idx_sessions_user", "idx_sessions_start_time", "idx_sessions_status"];
+
+/// Kind, name and words of each index and view.
+async fn derived(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(String, String, String)>, sqlx::Error> {
-    let sql = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT IN \
-               ('sessions', 'idx_sessions_user', 'idx_sessions_start_time', 'idx_sessions_status')";
+    let sql = "SELECT type, name, sql FROM sqlite_master \
+               WHERE type IN ('index', 'view') AND sql IS NOT NULL";
     sqlx::query_as(sql).fetch_all(connection).await
 }
 
-/// Name, type, whether it may be null, whether it is the key: of each column.
-async fn columns(
-    connection: &mut SqliteConnection,
-) -> Result<Vec<(String, String, i64, i64)>, sqlx::Error> {
-    let sql = "SELECT name, type, \"notnull\", pk FROM pragma_table_info('sessions')";
-    sqlx::query_as(sql).fetch_all(connection).await
+/// A column of a table.
+#[derive(Debug)]
+struct Column {
+    table: String,
+    name: String,
+    kind: String,
+    not_null: bool,
+    has_default: bool,
+    /// Its place in the table's key, or 0.
+    key: i64,
+}
+
+impl Column {
+    fn is(&self, other: &Self) -> bool {
+        let facts = |column: &Self| (column.not_null, column.key);
+        self.table == other.table
+            && self.name == other.name
+            && self.kind == other.kind
+            && facts(self) == facts(other)
+    }
+
+    fn place(&self) -> String {
+        format!("{}.{}", self.table, self.name)
+    }
+}
+
+async fn columns(connection: &mut SqliteConnection) -> Result<Vec<Column>, sqlx::Error> {
+    let sql = "SELECT tables.name, columns.name, columns.type, columns.\"notnull\" <> 0, \
+               columns.dflt_value IS NOT NULL, columns.pk FROM sqlite_master AS tables \
+               JOIN pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'";
+    let columns: Vec<(String, String, String, bool, bool, i64)> =
+        sqlx::query_as(sql).fetch_all(connection).await?;
+    let column = |(table, name, kind, not_null, has_default, key)| Column {
+        table,
+        name,
+        kind,
+        not_null,
+        has_default,
+        key,
+    };
+    Ok(columns.into_iter().map(column).collect())
 }
 
 /// Refuses the schema of a newer program.
