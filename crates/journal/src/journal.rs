@@ -349,6 +349,8 @@ impl Journal {
                 return false;
             }
         }
-        self.inner.table.waiting() == 0 || self.inner.writing() == Writing::Ok
+        // The last syncs failed after the writer had ended.
+        let synced = self.inner.syncer.take_failed().is_empty();
+        self.inner.table.waiting() == 0 || (synced && self.inner.writing() == Writing::Ok)
     }
 }

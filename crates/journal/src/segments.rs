@@ -17,6 +17,8 @@ pub(crate) struct Segment {
     pub(crate) spilled: usize,
     /// Whether its state of all open sessions is as durable as asked for.
     pub(crate) complete: bool,
+    /// A sync failed before any had succeeded: nothing of it outlasts a power loss.
+    pub(crate) in_vain: bool,
 }
 
 impl Segment {
@@ -49,6 +51,14 @@ impl Segments {
     pub(crate) fn prunable(&self) -> usize {
         let newest_complete = self.list.iter().rposition(|segment| segment.complete).unwrap_or(0);
         self.list.iter().take(newest_complete).take_while(|segment| !segment.is_needed()).count()
+    }
+
+    /// Takes out what was written in vain, now that a newer one has the same.
+    pub(crate) fn take_in_vain(&mut self) -> Vec<Segment> {
+        let is_useless = |segment: &Segment| segment.in_vain && !segment.is_needed();
+        let (useless, list) = self.list.drain(..).partition(is_useless);
+        self.list = list;
+        Vec::from(useless)
     }
 
     /// Whether the store has everything that ended in any of them.

@@ -20,7 +20,8 @@ pub(crate) struct Syncer {
 struct Asked {
     media: Vec<(u64, Arc<dyn Medium>)>,
     stop: bool,
-    failed: bool,
+    /// Segments that a sync failed for.
+    failed: Vec<u64>,
 }
 
 impl Syncer {
@@ -48,8 +49,8 @@ impl Syncer {
         }
     }
 
-    /// Whether a sync failed since the last call.
-    pub(crate) fn take_failure(&self) -> bool {
+    /// The segments that a sync failed for since the last call.
+    pub(crate) fn take_failed(&self) -> Vec<u64> {
         std::mem::take(&mut self.lock().failed)
     }
 
@@ -90,7 +91,7 @@ impl Syncer {
             Ok(()) => {}
             Err(error) => {
                 tracing::error!(%error, "the journal cannot be synced");
-                self.lock().failed = true;
+                self.lock().failed.push(number);
                 inner.table.outbox().rouse_writer();
             }
         }

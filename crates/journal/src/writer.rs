@@ -220,6 +220,20 @@ impl Writer {
         }
     }
 
+    /// Has the next segment begin with what ended in this one and is in memory still: after a
+    /// failed sync nobody knows what of it the disk has.
+    fn forget_finals(&self, number: u64) {
+        let ended = self.inner.table.unsaved();
+        let mut segments = self.inner.segments();
+        let Some(segment) = segments.get(number) else { return };
+        segment.in_vain = !segment.complete;
+        for session in ended {
+            if session.journal().unfinish(number) {
+                segment.waiting = segment.waiting.saturating_sub(1);
+            }
+        }
+    }
+
     fn append(&mut self, bytes: &[u8], whole: bool) -> Result<(), Stop> {
         let Some(current) = &mut self.current else { return Err(Stop::Full) };
         room_for(&self.inner, bytes)?;
@@ -303,11 +317,14 @@ impl Writer {
             waiting: 0,
             spilled: 0,
             complete: !options.sync,
+            in_vain: false,
         };
         let mut segments = self.inner.segments();
         segments.list.push_back(segment);
         segments.current = Some(number);
+        let in_vain = segments.take_in_vain();
         drop(segments);
+        self.remove(&in_vain);
         self.inner.bytes.fetch_add(length, Ordering::Relaxed);
         self.inner.written.fetch_add(length, Ordering::Relaxed);
         if options.sync {
@@ -347,7 +364,9 @@ impl Writer {
     /// What is to be done between groups.
     fn tend(&mut self) {
         self.prune();
-        if self.inner.syncer.take_failure() && self.current.is_some() {
+        let failed = self.inner.syncer.take_failed();
+        failed.iter().for_each(|number| self.forget_finals(*number));
+        if !failed.is_empty() && self.current.is_some() {
             self.fail(Stop::Disk(io::Error::other("the disk did not sync")));
         }
         if self.current.is_none() && self.retry_at.is_none_or(|at| Instant::now() >= at) {

@@ -443,6 +443,37 @@ async fn a_power_loss_takes_nothing_that_was_synced() {
 }
 
 #[tokio::test]
+async fn what_a_disk_did_not_sync_is_written_again_and_survives_a_power_loss() {
+    let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+    let (journal, _) =
+        start(JournalOptions { disk: Arc::new(disk.clone()), ..options(&folder) }, &table);
+    end_some(&table, 100);
+    table.outbox().journaled().await;
+    let written = journal.written();
+    until("the sync", || disk.synced() == written).await;
+    disk.refuse_to_sync(true);
+    end_some(&table, 100);
+    table.outbox().journaled().await;
+    until("some failures", || journal.failures() >= 4).await;
+    assert!(journal.segments() <= 3, "the tries do not pile up: {}", journal.segments());
+    disk.refuse_to_sync(false);
+    until("the journal to be written again", || journal.writing() == Writing::Ok).await;
+    end_some(&table, 1);
+    table.outbox().journaled().await;
+    until("what ended on the disk for good", || {
+        let lost = TempDir::new().unwrap();
+        disk.lose_power(lost.path());
+        let records = replay(lost.path()).0;
+        let ids: HashSet<_> = records.iter().map(|record| record.session_id).collect();
+        ids.len() == 201
+    })
+    .await;
+    assert_eq!(settle(&table, &journal).len(), 201);
+    assert!(journal.close());
+    assert_eq!(list(journal.folder()).unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_folder_in_use_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let (_journal, _) = start(options(&folder), &table());

@@ -63,6 +63,13 @@ impl JournalPlace {
         was.is_ok()
     }
 
+    /// Notes that a segment may not have the final state after all; false if the store has it, or
+    /// another segment.
+    pub fn unfinish(&self, segment: u64) -> bool {
+        let was = self.final_in.compare_exchange(segment, 0, Ordering::AcqRel, Ordering::Acquire);
+        was.is_ok()
+    }
+
     /// Notes that the store has the final state; gives the segment that has it too.
     pub(crate) fn settle(&self) -> Option<u64> {
         let segment = self.final_in.swap(Self::SETTLED, Ordering::AcqRel);

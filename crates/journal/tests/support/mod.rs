@@ -84,6 +84,7 @@ pub(crate) struct Fragile {
 #[derive(Debug, Default)]
 struct Shared {
     refuses: AtomicBool,
+    refuses_to_sync: AtomicBool,
     /// The file of each path, and how much of it is synced.
     files: Mutex<HashMap<PathBuf, Arc<FragileFile>>>,
     /// Paths whose names are synced.
@@ -100,6 +101,10 @@ struct FragileFile {
 impl Fragile {
     pub(crate) fn refuse(&self, refuse: bool) {
         self.shared.refuses.store(refuse, Ordering::SeqCst);
+    }
+
+    pub(crate) fn refuse_to_sync(&self, refuse: bool) {
+        self.shared.refuses_to_sync.store(refuse, Ordering::SeqCst);
     }
 
     /// Bytes that are synced, over all files.
@@ -168,6 +173,9 @@ impl Medium for FragileFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if self.shared.refuses_to_sync.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let length = self.file.metadata()?.len();
         self.file.sync()?;
         self.synced.store(length, Ordering::SeqCst);
