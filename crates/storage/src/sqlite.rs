@@ -394,14 +394,31 @@ async fn make_fit(
         return Err(Unfit::Damaged(why));
     }
     let connect = pragmas(options);
-    let mut connection =
-        SqliteConnection::connect_with(&connect).await.map_err(|error| Unfit::of(path, error))?;
+    let mut connection = reach(&connect).await.map_err(|error| Unfit::of(path, error))?;
     let examined = examine(&mut connection, options, was_left, notices).await;
     // Closed in any case, and before anything is moved: closing tidies up beside the file.
     let closed = connection.close().await;
     examined?;
     closed.map_err(|error| Unfit::of(path, error))?;
     Ok(connect)
+}
+
+/// Connects to a file that may have a write-ahead log already, where there may be none: a connection
+/// that holds the file alone needs no shared memory for it.
+async fn reach(connect: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let begin = async |connect: &SqliteConnectOptions| {
+        let mut connection = SqliteConnection::connect_with(connect).await?;
+        connection.begin_with(Dialect::Sqlite.begin()).await?.rollback().await?;
+        Ok(connection)
+    };
+    match begin(connect).await {
+        Err(error) if !check::is_damage(&error) && !check::is_busy(&error) => {
+            let alone = connect.clone().locking_mode(SqliteLockingMode::Exclusive);
+            // Where that is of no use either, the first error says why.
+            begin(&alone).await.map_err(|_| error)
+        }
+        reached => reached,
+    }
 }
 
 /// Checks what is behind a connection, and brings its schema up to date.

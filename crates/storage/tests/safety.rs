@@ -424,6 +424,43 @@ async fn where_there_can_be_no_log_the_slower_journal_is_used() {
 }
 
 #[tokio::test]
+async fn a_file_that_has_a_log_already_falls_back_where_there_can_be_none() {
+    for with_log in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let path = place(&folder);
+        filled(&path, 10).await;
+        if with_log {
+            // As after a kill: what was saved last is in the log alone.
+            let (store, _) = open(&path).await.unwrap();
+            store.save(&[ended(10, 2000)]).await.unwrap();
+            for suffix in ["", "-wal"] {
+                let name = format!("sessions.db{suffix}");
+                std::fs::copy(folder.path().join(&name), folder.path().join(name + ".copy"))
+                    .unwrap();
+            }
+            store.close().await;
+            for suffix in ["", "-wal"] {
+                let name = format!("sessions.db{suffix}");
+                std::fs::rename(
+                    folder.path().join(name.clone() + ".copy"),
+                    folder.path().join(name),
+                )
+                .unwrap();
+            }
+        }
+        let _absent = std::fs::remove_file(folder.path().join("sessions.db-shm"));
+        // A link to nowhere: nothing can be opened or made there, as without shared memory.
+        let shared = folder.path().join("sessions.db-shm");
+        std::os::unix::fs::symlink("/nowhere/at/all", &shared).unwrap();
+        let (store, notices) = open(&path).await.unwrap();
+        assert!(matches!(notices.as_slice(), [OpeningNotice::FellBack { .. }]), "{notices:?}");
+        store.save(&[ended(99, 2000)]).await.unwrap();
+        assert_eq!(store.count().await.unwrap(), 11 + u64::from(with_log));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_copy_is_made_of_a_live_file_and_never_over_another() {
     let folder = TempDir::new().unwrap();
     let path = place(&folder);
