@@ -76,8 +76,12 @@ test("all that a filter shows is ended after a preview, and nothing else", async
   await other.echo(10);
   expect(await rows(page).filter({ hasText: "running" }).count()).toBe(3);
   await page.getByRole("button", { name: "End shown…" }).click();
+  await shows(dialog, "3 running sessions");
+  const late = await world.session("many.example");
+  await until("a fourth row", async () => (await rows(page).count()) === 4);
   await dialog.getByRole("button", { name: "End 3 sessions" }).click();
   await Promise.all(three.map((client) => client.ended()));
+  await late.echo(10);
   await until("three records", async () => {
     const found = await ended("dest=many.example&close_reason=admin_terminated");
     return found.length === 3;

@@ -1,13 +1,15 @@
 //! Running sessions: listing them, ending them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use jiff::Timestamp;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
-use rustsocks_storage::{Answer, Direction, Filter, Page, Paging, Sort, SortKey, StoreError};
+use rustsocks_storage::{Answer, Direction, Filter, Page, Paging, Sort, SortKey, StoreError, time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -165,6 +167,9 @@ pub(crate) struct TerminateManyBody {
     /// Whether every session is really meant, where there is no filter.
     #[schema(example = false)]
     all: bool,
+    /// Of the sessions that the filter finds, these alone: those that a dry run showed.
+    #[schema(example = json!(["01a209d1-312c-7766-9078-e3ca9fe9a20f"]))]
+    only: Option<Vec<String>>,
 }
 
 /// What became of a wish to end many sessions.
@@ -181,6 +186,10 @@ pub(crate) struct Terminated {
     terminated: u64,
     /// The sessions that the filter finds, a hundred at most.
     sessions: Vec<SessionView>,
+    /// All that the filter finds started before this time; as a parameter it keeps what opens
+    /// later out of the next request. Null where it finds none.
+    #[schema(format = "date-time", example = "2026-01-02T03:04:05.679+00:00")]
+    start_before: Option<String>,
 }
 
 /// Sessions that are shown of those that were ended.
@@ -188,6 +197,9 @@ const MOST_SHOWN: usize = 100;
 
 /// Ends every running session of this node that a filter finds; the filter is that of the
 /// session lists. Each record keeps the operator's reason.
+///
+/// What opens after a dry run is found as well, unless `only` or `start_before` keep to what that
+/// showed.
 #[utoipa::path(
     post, path = "/api/sessions/terminate", tag = "sessions", params(FilterParams),
     request_body(content = Option<TerminateManyBody>, description = "Optional"),
@@ -205,8 +217,9 @@ pub(crate) async fn terminate_many(
     body: Bytes,
 ) -> Result<(StatusCode, Json<Terminated>), Problem> {
     let request = wanted.check(api.table.clock().now().wall)?;
-    let TerminateManyBody { reason, dry_run, all } = crate::problem::body(&body)?;
+    let TerminateManyBody { reason, dry_run, all, only } = crate::problem::body(&body)?;
     let detail = detail(&asker, reason.as_deref())?;
+    let only = only.map(ids).transpose()?;
     let mut filter = request.filter;
     let own = api.table.node();
     if request.scope == Some(Scope::Cluster)
@@ -225,12 +238,15 @@ pub(crate) async fn terminate_many(
     }
     filter.status = Some(Status::Active);
     let (mut matched, mut terminated, mut sessions) = (0, 0, Vec::new());
+    let mut newest = None;
     for session in api.table.running() {
         let record = session.snapshot();
-        if !filter.matches(&record) {
+        let is_among = |ids: &HashSet<SessionId>| ids.contains(&record.session_id);
+        if !filter.matches(&record) || !only.as_ref().is_none_or(is_among) {
             continue;
         }
         matched += 1;
+        newest = newest.max(Some(record.start_time));
         let wish = || session.stop(CloseReason::AdminTerminated, Some(detail.as_str().into()));
         if !dry_run && wish() {
             terminated += 1;
@@ -240,7 +256,20 @@ pub(crate) async fn terminate_many(
         }
     }
     let status = if dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(Terminated { dry_run, matched, terminated, sessions })))
+    let start_before = newest.map(|newest| time::to_text(right_after(newest)));
+    Ok((status, Json(Terminated { dry_run, matched, terminated, sessions, start_before })))
+}
+
+/// Reads ids from a body.
+fn ids(texts: Vec<String>) -> Result<HashSet<SessionId>, Problem> {
+    let id = |text: String| text.parse();
+    let ids: Result<_, _> = texts.into_iter().map(id).collect();
+    ids.map_err(|_| Problem::bad_request("only: must be a list of UUIDs"))
+}
+
+/// The next time that is told apart: filters look at whole milliseconds.
+fn right_after(time: Timestamp) -> Timestamp {
+    time.checked_add(Duration::from_millis(1)).unwrap_or(Timestamp::MAX)
 }
 
 /// How long another node may take to answer.

@@ -35,7 +35,7 @@ export function terminate(id: string, reason: string | null): Promise<Outcome<Se
 /** Asks every running session that the filter finds to end, or only counts them. */
 export function terminateMany(
   query: Query,
-  body: { reason: string | null; dry_run: boolean; all: boolean },
+  body: { reason: string | null; dry_run: boolean; all: boolean; only?: string[] },
 ): Promise<Outcome<Terminated>> {
   return outcome(api.POST("/api/sessions/terminate", { params: { query }, body }));
 }

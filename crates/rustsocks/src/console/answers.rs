@@ -82,6 +82,7 @@ pub(crate) struct Terminated {
     pub(crate) matched: u64,
     pub(crate) terminated: u64,
     pub(crate) sessions: Vec<Session>,
+    pub(crate) start_before: Option<Text>,
 }
 
 /// A problem detail (RFC 9457).

@@ -140,6 +140,12 @@ impl Filter {
         self.close_reason.is_some()
     }
 
+    /// The same for what started before a time.
+    pub(crate) fn before(&self, time: Timestamp) -> Self {
+        let bound = self.start_before.map_or(time, |own| own.min(time));
+        Self { start_before: Some(bound), ..self.clone() }
+    }
+
     /// As the API takes it.
     pub(crate) fn query(&self) -> Query {
         Query::default()
@@ -175,6 +181,17 @@ mod tests {
         let midnight = moment("2026-01-02").unwrap().to_zoned_datetime(TimeZone::system());
         assert_eq!(midnight.datetime(), "2026-01-02T00:00:00".parse().unwrap());
         assert!(moment("yesterday").is_err());
+    }
+
+    #[test]
+    fn the_earlier_of_two_bounds_holds() {
+        let [early, late] = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"].map(|text| {
+            let time: Timestamp = text.parse().unwrap();
+            time
+        });
+        let own = Filter { start_before: Some(early), ..Filter::default() };
+        assert_eq!(own.before(late), own);
+        assert_eq!(Filter::default().before(late).before(early), own);
     }
 
     #[test]

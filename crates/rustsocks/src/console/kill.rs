@@ -91,7 +91,7 @@ impl Kill {
     }
 
     async fn by_filter(&self, http: &Http) -> Outcome {
-        let dry = self.filtered(http, true).await?;
+        let dry = self.filtered(http, &self.filter, json!({ "dry_run": true })).await?;
         let found: Terminated = http.read(&dry)?;
         if found.matched == 0 || self.dry_run {
             match (self.json, found.matched) {
@@ -107,7 +107,8 @@ impl Kill {
         if !self.agreed(&found.sessions, found.matched)? {
             return Ok(refrained());
         }
-        let json = self.filtered(http, false).await?;
+        let (filter, only) = self.shown_alone(&found)?;
+        let json = self.filtered(http, &filter, only).await?;
         let done: Terminated = http.read(&json)?;
         match self.json {
             true => say_json(&json)?,
@@ -116,11 +117,31 @@ impl Kill {
         Ok(if done.terminated == 0 { ExitCode::from(NO) } else { ExitCode::SUCCESS })
     }
 
-    async fn filtered(&self, http: &Http, dry_run: bool) -> Result<String, Fault> {
+    /// Asks with a filter, and with more for the body.
+    async fn filtered(&self, http: &Http, filter: &Filter, more: Value) -> Result<String, Fault> {
         let mut body = self.body();
-        body["dry_run"] = Value::Bool(dry_run);
         body["all"] = Value::Bool(self.all);
-        http.post("/api/sessions/terminate", self.filter.query(), &body).await
+        if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+            body.extend(more);
+        }
+        http.post("/api/sessions/terminate", filter.query(), &body).await
+    }
+
+    /// What keeps the request to what a person has agreed to: to the very sessions where all were
+    /// shown, else to those that had started.
+    fn shown_alone(&self, found: &Terminated) -> Result<(Filter, Value), Fault> {
+        if self.yes {
+            return Ok((self.filter.clone(), json!({})));
+        }
+        if found.sessions.len() as u64 == found.matched {
+            let ids = found.sessions.iter().map(|session| session.session_id.as_str());
+            return Ok((self.filter.clone(), json!({ "only": ids.collect::<Vec<_>>() })));
+        }
+        let bound = found.start_before.as_ref().and_then(|time| time.as_str().parse().ok());
+        let bound = bound.ok_or_else(|| Fault::Unable {
+            detail: "it does not say when the sessions started; end them by id".to_owned(),
+        })?;
+        Ok((self.filter.before(bound), json!({})))
     }
 
     fn body(&self) -> Value {

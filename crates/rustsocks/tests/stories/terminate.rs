@@ -76,6 +76,31 @@ fn only_what_the_filter_finds_ends_and_its_records_keep_the_reason() {
 }
 
 #[test]
+fn a_request_is_kept_to_what_a_dry_run_showed() {
+    let proxy = proxy(TWO_USERS);
+    let _alices = running(&proxy, "alice", 2);
+    let dry =
+        |query: &str| proxy.post(&format!("{TERMINATE}{query}"), r#"{"dry_run":true}"#).json();
+    assert!(dry("?user=nobody")["start_before"].is_null());
+    let found = dry("?user=alice");
+    let sessions = found["sessions"].as_array().unwrap();
+    let bound = found["start_before"].as_str().unwrap().replace('+', "%2B");
+    assert_eq!(dry(&format!("?user=alice&start_before={bound}"))["matched"], 2);
+    let newest = sessions.iter().map(|one| one["start_time"].as_str().unwrap()).max().unwrap();
+    let newest = newest.replace('+', "%2B");
+    assert_ne!(dry(&format!("?user=alice&start_before={newest}"))["matched"], 2);
+    let _late = running(&proxy, "alice", 1);
+    let _bobs = running(&proxy, "bob", 1);
+    assert_eq!(proxy.active().len(), 4);
+    let only: Vec<_> = sessions.iter().map(|one| one["session_id"].clone()).collect();
+    let body = serde_json::json!({ "only": only }).to_string();
+    assert_eq!(proxy.post(&format!("{TERMINATE}?user=bob"), &body).json()["matched"], 0);
+    let told = proxy.post(&format!("{TERMINATE}?user=alice"), &body).json();
+    assert_eq!((&told["matched"], &told["terminated"]), (&2.into(), &2.into()));
+    eventually("the two to end", || (proxy.active().len() == 2).then_some(()));
+}
+
+#[test]
 fn nothing_ends_without_a_filter_or_by_a_request_that_is_wrong() {
     let proxy = proxy(TWO_USERS);
     let _alices = running(&proxy, "alice", 2);
@@ -102,6 +127,9 @@ fn nothing_ends_without_a_filter_or_by_a_request_that_is_wrong() {
         ("?user=alice", r#"{"all":1}"#, "body"),
         ("?user=alice", r#"{"reason":7}"#, "body"),
         ("?user=alice", r#"{"force":true}"#, "force"),
+        ("?user=alice", r#"{"only":["x"]}"#, "only"),
+        ("?user=alice", r#"{"only":"x"}"#, "body"),
+        ("", r#"{"only":[]}"#, "all"),
     ] {
         let answer = proxy.post(&format!("{TERMINATE}{query}"), body);
         assert_eq!(answer.status, 400, "{query} {body}: {answer:?}");

@@ -9,7 +9,7 @@ import { Dialog } from "../../parts/Dialog";
 import { freshen, useLoad } from "../../parts/load";
 import { Show, Trouble } from "../../parts/State";
 import { Bytes, Name } from "../../parts/Text";
-import { type Filter, toQuery } from "./filter";
+import { type Filter, startedBefore, toQuery } from "./filter";
 
 /** What shall end. */
 export type Wish =
@@ -21,7 +21,10 @@ export type Wish =
 
 interface Preview {
   matched: number;
+  /** All of them, or the first. */
   sessions: readonly Session[];
+  /** They all started before this time. */
+  start_before?: string | null;
 }
 
 /** Sessions named in the preview. */
@@ -36,11 +39,11 @@ export function EndDialog({ wish, close }: { wish: Wish; close: () => void }) {
     kind: "no",
   });
 
-  const end = async (matched: number): Promise<void> => {
+  const end = async (shown: Preview): Promise<void> => {
     setDoing({ kind: "busy" });
-    const answer = await act(wish, reason.trim() === "" ? null : reason.trim());
+    const answer = await act(wish, shown, reason.trim() === "" ? null : reason.trim());
     if (answer.kind === "ok") {
-      say(`${things(answer.data, "session")} of ${matched} asked to end.`);
+      say(`${things(answer.data, "session")} of ${shown.matched} asked to end.`);
       freshen();
       close();
     } else {
@@ -51,12 +54,12 @@ export function EndDialog({ wish, close }: { wish: Wish; close: () => void }) {
   return (
     <Dialog title={wish.kind === "one" ? "End session" : "End sessions"} close={close}>
       <Show of={preview} rows={3}>
-        {({ matched, sessions }) => (
+        {({ matched, sessions, start_before }) => (
           <form
             class="end-form"
             onSubmit={(event) => {
               event.preventDefault();
-              if (matched > 0) void end(matched);
+              if (matched > 0) void end({ matched, sessions, start_before });
             }}
           >
             <p>
@@ -125,14 +128,19 @@ async function look(wish: Wish): Promise<Outcome<Preview>> {
 }
 
 /** Ends them; the answer is how many were asked to. */
-async function act(wish: Wish, reason: string | null): Promise<Outcome<number>> {
+async function act(wish: Wish, shown: Preview, reason: string | null): Promise<Outcome<number>> {
   switch (wish.kind) {
     case "one":
       return oneByOne([wish.session], reason);
     case "listed":
       return oneByOne(wish.sessions, reason);
     case "filter": {
-      const answer = await terminateMany(toQuery(wish.filter), { reason, dry_run: false, all: true });
+      // What has opened or come to suit since the preview is not meant.
+      const wanted = { reason, dry_run: false, all: true };
+      const query = toQuery(wish.filter);
+      const answer = await (shown.sessions.length === shown.matched
+        ? terminateMany(query, { ...wanted, only: shown.sessions.map((session) => session.session_id) })
+        : terminateMany(startedBefore(query, shown.start_before), wanted));
       return answer.kind === "ok" ? { kind: "ok", data: answer.data.terminated } : answer;
     }
     default:

@@ -10,6 +10,7 @@ import {
   passes,
   readFilter,
   serverKnows,
+  startedBefore,
   tests,
   toQuery,
   writeFilter,
@@ -86,6 +87,14 @@ describe("the filter", () => {
       filter({ user: "alice", hours: "24", min_bytes: "1e3", egress_port: "x", status: "failed" }, "text"),
     );
     expect(query).toEqual({ user: "alice", hours: 24, min_bytes: 1000, status: "failed" });
+  });
+
+  test("is bound by the earlier of two times", () => {
+    const [early, late] = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.001+00:00"];
+    expect(startedBefore({ user: "a" }, late)).toEqual({ user: "a", start_before: late });
+    expect(startedBefore({ start_before: early }, late)).toEqual({ start_before: early });
+    expect(startedBefore({ start_before: late }, early)).toEqual({ start_before: early });
+    expect(startedBefore({ user: "a" }, null)).toEqual({ user: "a" });
   });
 
   test("is not left to the server where the server knows less", () => {

@@ -139,9 +139,16 @@ export function toQuery({ conditions }: Filter): Query {
   return query;
 }
 
+/** The same for what started before a time as well. */
+export function startedBefore(query: Query, time: string | null | undefined): Query {
+  if (time == null) return query;
+  const own = query.start_before;
+  return { ...query, start_before: own != null && Date.parse(own) < Date.parse(time) ? own : time };
+}
+
 /**
  * Whether the server, asked with `toQuery`, finds the very running sessions that are shown here. It
- * knows no text, and no length of sessions that still run.
+ * knows no text, and what runs long enough may have changed when it is asked.
  */
 export function serverKnows(filter: Filter): boolean {
   return filter.text.trim() === "" && filter.conditions.min_duration_secs === undefined;

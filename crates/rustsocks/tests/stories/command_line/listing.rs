@@ -150,6 +150,59 @@ fn sessions_are_ended_by_filter() {
     assert!(line.contains("--all"), "{line}");
 }
 
+/// Opens sessions of 5000 bytes beside one of a single byte, and ends what the filter finds; while
+/// the question stands one more opens, and the small one grows. Gives the client ports of those
+/// three kinds, and of what runs at the end.
+fn end_while_more_come(
+    proxy: &Proxy,
+    filter: &[&str],
+    large: usize,
+    asked: usize,
+) -> [Vec<u16>; 4] {
+    let mut small = session(proxy, 1);
+    let clients: Vec<Client> = (0..large).map(|_| session(proxy, 5000)).collect();
+    let words = [&[env!("CARGO_BIN_EXE_rustsocks"), "sessions", "kill"], filter].concat();
+    let mut terminal = Terminal::start(&words, (100, 150), |command| {
+        command.env("RUSTSOCKS_API", proxy.api().to_string());
+    });
+    terminal.see(&format!("End {asked} running sessions? [y/N]"));
+    let late = session(proxy, 5000);
+    small.send(&[1; 5000]);
+    eventually("the small one to have grown", || {
+        let page = proxy.get("/api/sessions/active?min_bytes=5001").json();
+        (page["total"] == 1).then_some(())
+    });
+    terminal.type_keys("y\r");
+    terminal.see(&format!("{asked} sessions asked to end"));
+    assert_eq!(terminal.wait().code(), Some(0));
+    let ports = |clients: &[Client]| -> Vec<u16> {
+        clients.iter().map(|client| client.source().port()).collect()
+    };
+    // Those that are left stay open until it is seen who they are.
+    let (small, late) = ([small], [late]);
+    let [large, small_port, late_port] = [&clients[..], &small, &late].map(ports);
+    let left = eventually("their ends", || {
+        let page = proxy.get("/api/sessions/active?page_size=1000").json();
+        let left = super::super::ports_of(page["data"].as_array().unwrap());
+        large.iter().all(|port| !left.contains(port)).then_some(left)
+    });
+    [large, small_port, late_port, left]
+}
+
+#[test]
+fn what_opens_or_comes_to_suit_while_a_person_thinks_is_not_ended() {
+    let proxy = proxy(MEMORY);
+    let [_, small, late, left] = end_while_more_come(&proxy, &["--min-bytes", "5000"], 2, 2);
+    assert_eq!(super::super::sorted(left), super::super::sorted([small, late].concat()));
+}
+
+#[test]
+fn what_opens_while_a_person_thinks_is_not_ended_where_not_all_are_shown() {
+    let proxy = proxy(MEMORY);
+    let [_, _, late, left] = end_while_more_come(&proxy, &["--dest", "127.0.0.1"], 100, 101);
+    assert_eq!(left, late);
+}
+
 #[test]
 fn a_person_is_asked_before_sessions_end() {
     let (proxy, client, id) = with_session();
