@@ -2,13 +2,14 @@
 //! before anything is deleted.
 //!
 //! Each step appends a zstd frame of its own, so a file is readable after any step, by `zstd -d`
-//! as well. A step that was written and not deleted, because the process died in between, is in
+//! as well. What a run that was killed left half-written is moved out of the way of the next. A step that was written and not deleted, because the process died in between, is in
 //! the file once more after the next one: whoever reads it takes each session once, by its id.
 
-use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use rustsocks_sessions::Record;
 use rustsocks_sessions::clock::millis;
@@ -33,6 +34,8 @@ pub struct Archive {
     pub folder: PathBuf,
     /// How they are written.
     pub format: ArchiveFormat,
+    /// Files that end with a whole frame, as far as that is known.
+    whole: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// A record with the published column names, as text and numbers.
@@ -102,6 +105,11 @@ impl<'a> Row<'a> {
 }
 
 impl Archive {
+    /// Keeps records in this folder.
+    pub fn new(folder: PathBuf, format: ArchiveFormat) -> Self {
+        Self { folder, format, whole: Arc::default() }
+    }
+
     /// Makes the folder, and tries whether files can be written there.
     ///
     /// # Errors
@@ -140,20 +148,90 @@ impl Archive {
     }
 
     fn append_day(&self, path: &Path, records: &[&Record]) -> io::Result<()> {
-        let is_new = !path.exists();
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut whole = self.whole.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // Known again once this frame is whole.
+        if !whole.remove(path) {
+            set_tail_aside(&file, path)?;
+        }
+        let before = file.metadata()?.len();
         let text = match self.format {
             ArchiveFormat::Ndjson => ndjson(records)?,
-            ArchiveFormat::Csv => csv(records, is_new)?,
+            ArchiveFormat::Csv => csv(records, before == 0)?,
         };
-        let frame = zstd::encode_all(text.as_slice(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        let before = file.metadata()?.len();
+        let frame = frame(&text)?;
         let written = file.write_all(&frame).and_then(|()| file.sync_all());
-        if written.is_err() {
+        match written {
+            Ok(()) => drop(whole.insert(path.to_owned())),
             // Half a frame would make everything behind it unreadable.
-            let _stays = file.set_len(before);
+            Err(_) => drop(file.set_len(before)),
         }
         written
+    }
+}
+
+/// A frame by itself. With a checksum: a power loss may leave one of the right length.
+fn frame(text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.write_all(text)?;
+    encoder.finish()
+}
+
+/// Moves what is behind the last whole frame of a file to one of its own. After a kill its records
+/// are still in the store; if it is damage of another kind, nothing of it is lost either.
+fn set_tail_aside(file: &File, path: &Path) -> io::Result<()> {
+    let end = whole_frames(file)?;
+    if file.metadata()?.len() == end {
+        return Ok(());
+    }
+    let (mut aside, place) = new_file_beside(path)?;
+    let mut tail = file;
+    tail.seek(SeekFrom::Start(end))?;
+    let copied = io::copy(&mut tail, &mut aside).and_then(|bytes| Ok((bytes, aside.sync_all()?)));
+    if copied.is_err() {
+        // Or a full disk would get one more with each try.
+        let _stays = std::fs::remove_file(&place);
+    }
+    let (bytes, ()) = copied?;
+    file.set_len(end)?;
+    file.sync_all()?;
+    tracing::warn!(
+        path = %path.display(),
+        bytes,
+        moved_to = %place.display(),
+        "an archive file did not end with a whole frame, as after a kill; its end is set aside"
+    );
+    Ok(())
+}
+
+/// How long the part of a file is that whole frames make up.
+fn whole_frames(file: &File) -> io::Result<u64> {
+    let mut reader = BufReader::new(file);
+    reader.rewind()?;
+    let mut end = 0;
+    while !reader.fill_buf()?.is_empty() {
+        let mut frame = zstd::Decoder::with_buffer(&mut reader)?.single_frame();
+        match io::copy(&mut frame, &mut io::sink()) {
+            Ok(_) => end = reader.stream_position()?,
+            // The disk's error says nothing about what it holds.
+            Err(error) if error.raw_os_error().is_some() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(end)
+}
+
+/// Makes `<file>.torn`, or with a number behind it.
+fn new_file_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let mut nth = 1;
+    loop {
+        let mut place = path.to_owned().into_os_string();
+        place.push(if nth == 1 { ".torn".to_owned() } else { format!(".torn.{nth}") });
+        match File::create_new(&place) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => nth += 1,
+            made => return Ok((made?, place.into())),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What database servers need beyond the promises of every store: questions that are dropped
 //! half-way, and writes whose end is not heard of.
 
-#![cfg(all(feature = "mysql", feature = "postgres"))]
+#![cfg(all(feature = "sqlite", feature = "mysql", feature = "postgres"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/server.rs"]

@@ -74,7 +74,7 @@ fn journal(
 fn archive(form: &file::Sessions, section: &Section<'_>) -> Result<Option<Archive>, Fault> {
     let formats = [("ndjson", ArchiveFormat::Ndjson), ("csv", ArchiveFormat::Csv)];
     let format = section.word("archive_format", &form.archive_format, &formats)?;
-    Ok(form.archive_dir.clone().map(|folder| Archive { folder, format }))
+    Ok(form.archive_dir.clone().map(|folder| Archive::new(folder, format)))
 }
 
 fn durability(form: &file::Sessions, section: &Section<'_>) -> Result<Durability, Fault> {
