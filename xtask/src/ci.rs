@@ -8,8 +8,8 @@ use crate::shell::{cargo, run as run_command};
 use crate::{generate, test};
 
 /// The program's Cargo features, each of which stands alone.
-const FEATURES: [&str; 8] =
-    ["database", "mysql", "postgres", "metrics", "api-docs", "dashboard", "tui", "mimalloc"];
+const FEATURES: [&str; 9] =
+    ["database", "mysql", "postgres", "metrics", "api-docs", "dashboard", "tui", "tls", "mimalloc"];
 
 /// Tests, formatting, lints, feature combinations, generated files, and the checks whose tools
 /// happen to be installed.

@@ -24,6 +24,7 @@ mod tail;
 #[cfg(feature = "tui")]
 mod top;
 mod units;
+mod wire;
 
 use std::path::Path;
 use std::process::ExitCode;

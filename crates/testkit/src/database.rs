@@ -11,10 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::certificate::Certificate;
 use crate::eventually;
 
 /// Which server.
@@ -116,23 +116,16 @@ impl DatabaseServer {
     /// Gives the server a certificate for 127.0.0.1, from an authority of its own, at its next
     /// start.
     pub fn certify(&self) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = params.self_signed(&key).unwrap();
-        let issuer = Issuer::from_params(&params, &key);
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let server = server.signed_by(&key, &issuer).unwrap();
+        let certificate = Certificate::for_loopback();
         let folder = self.folder.path();
-        std::fs::write(folder.join("server.pem"), server.pem()).unwrap();
+        std::fs::write(folder.join("server.pem"), certificate.server).unwrap();
         let private = folder.join("server.key");
-        std::fs::write(&private, key.serialize_pem()).unwrap();
+        std::fs::write(&private, certificate.key).unwrap();
         let facts = std::fs::metadata(folder).unwrap();
         // Root cannot know whether it needs to: it owns what it writes.
         let _already = chown(&private, Some(facts.uid()), Some(facts.gid()));
         std::fs::set_permissions(&private, PermissionsExt::from_mode(0o600)).unwrap();
-        std::fs::write(self.authority(), authority.pem()).unwrap();
+        std::fs::write(self.authority(), certificate.authority).unwrap();
     }
 
     /// Makes the server say that it is of another version, to whoever asks from here on about a

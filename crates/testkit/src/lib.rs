@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's equipment fails by panicking")]
 
+pub mod certificate;
 pub mod client;
 pub mod database;
 pub mod dns;
@@ -16,6 +17,7 @@ pub mod terminal;
 
 use std::time::{Duration, Instant};
 
+pub use certificate::Certificate;
 pub use client::{Client, Outcome};
 pub use database::{DatabaseServer, Kind};
 pub use dns::FakeDns;

@@ -15,8 +15,8 @@ use crate::console::http::Http;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reaching the server")]
 pub(crate) struct Reach {
-    /// Where the API is, such as http://127.0.0.1:9090 or gateway:9090/rustsocks; else that of
-    /// the configuration file (--config), else http://127.0.0.1:9090.
+    /// Where the API is, such as gateway:9090 or https://gateway/rustsocks; else that of the
+    /// configuration file (--config), else http://127.0.0.1:9090.
     #[arg(long, value_name = "URL", env = "RUSTSOCKS_API", hide_env_values = true, global = true)]
     api: Option<String>,
     /// The API token; better in the environment, where other users of the machine do not see it.
@@ -41,13 +41,16 @@ pub(crate) struct Address {
     /// A name or an address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Whether TLS is spoken there, as by a reverse proxy.
+    pub(crate) tls: bool,
     /// Empty, or a path that begins with a slash and does not end with one.
     pub(crate) base_path: String,
 }
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.base_path)
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.base_path)
     }
 }
 
@@ -73,7 +76,7 @@ impl Address {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
-        Ok(Self { host: ip.to_string(), port, base_path: api.base_path.clone() })
+        Ok(Self { host: ip.to_string(), port, tls: false, base_path: api.base_path.clone() })
     }
 }
 
@@ -86,21 +89,18 @@ impl std::str::FromStr for Address {
             let shown = shown.escape_debug();
             Fault::Usage(format!("--api: {shown} {why}; write it like http://127.0.0.1:9090"))
         };
-        let (whole, default) = match text.contains("://") {
-            true => (text.to_owned(), 80),
-            false => (format!("http://{text}"), PORT),
-        };
+        let has_scheme = text.contains("://");
+        let whole = if has_scheme { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = whole.parse().map_err(|_| wrong("is no URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
+        let (tls, default) = match uri.scheme_str() {
+            Some("http") if has_scheme => (false, 80),
+            Some("http") => (false, PORT),
+            Some("https") if cfg!(feature = "tls") => (true, 443),
             Some("https") => {
-                return Err(wrong(
-                    "needs TLS, which these commands do not speak: use the API's own port, \
-                     through `ssh -L` where it is elsewhere",
-                ));
+                return Err(wrong("needs TLS, and this program was built without --features tls"));
             }
-            _ => return Err(wrong("is not http")),
-        }
+            _ => return Err(wrong("is neither http nor https")),
+        };
         let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
         if authority.as_str().contains('@') {
             return Err(wrong("holds a name or password: use --token"));
@@ -118,7 +118,7 @@ impl std::str::FromStr for Address {
             None => return Err(wrong("has no such port")),
         };
         let base_path = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { host: host.to_owned(), port, base_path })
+        Ok(Self { host: host.to_owned(), port, tls, base_path })
     }
 }
 
@@ -141,6 +141,7 @@ impl Reach {
             (None, None) => Address {
                 host: Ipv4Addr::LOCALHOST.to_string(),
                 port: PORT,
+                tls: false,
                 base_path: String::new(),
             },
         };
@@ -173,6 +174,8 @@ mod tests {
             ("gateway/rustsocks/", "http://gateway:9090/rustsocks"),
             ("http://gateway", "http://gateway:80"),
             ("http://[::1]:9090/a/b", "http://[::1]:9090/a/b"),
+            #[cfg(feature = "tls")]
+            ("https://gateway/rustsocks", "https://gateway:443/rustsocks"),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), shown, "{text}");
@@ -182,13 +185,14 @@ mod tests {
     #[test]
     fn a_wrong_address_is_told_in_one_line() {
         for (text, why) in [
-            ("https://gateway", "TLS"),
-            ("ftp://gateway", "not http"),
+            #[cfg(not(feature = "tls"))]
+            ("https://gateway", "--features tls"),
+            ("ftp://gateway", "neither http nor https"),
             ("http://", "no URL"),
             (":9090", "no"),
             ("http://user:secret@gateway", "--token"),
             ("http://user:sec?ret@gateway", "query"),
-            ("https://user:secret@gateway", "TLS"),
+            ("https://user:secret@gateway", "gateway"),
             ("user:sec ret@gateway", "no URL"),
             ("gateway?token=secret", "query"),
             ("gateway?token=secret@x", "query"),

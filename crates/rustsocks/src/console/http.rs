@@ -10,7 +10,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -19,6 +18,7 @@ use crate::console::answers::Problem;
 use crate::console::fault::Fault;
 use crate::console::filter::Query;
 use crate::console::safe::Text;
+use crate::console::wire;
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -111,8 +111,7 @@ impl Http {
     /// Asks, and gives the answer piece by piece, where it is no refusal.
     pub(crate) async fn open(&self, ask: Question<'_>) -> Result<Pieces, Fault> {
         let address = &self.address;
-        let connecting = TcpStream::connect((address.host.as_str(), address.port));
-        let stream = match timeout(CONNECT_LIMIT, connecting).await {
+        let stream = match timeout(CONNECT_LIMIT, wire::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(self.unreachable(&error)),
             Err(_) => return Err(self.unreachable(&"it does not answer in time")),

@@ -4,6 +4,8 @@ mod bridge;
 mod faults;
 mod following;
 mod listing;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "tui")]
 mod top;
 
