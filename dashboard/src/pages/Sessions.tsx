@@ -60,7 +60,8 @@ function Running({ params }: { params: URLSearchParams }) {
   // With the rows, not with each moment: summing a hundred thousand takes a while.
   const { running, flow } = useMemo(() => sum(rows, now), [rows]);
   const runningRows = (): Row[] => rows.filter((row) => row.endedAt === 0);
-  const byServer = serverKnows(filter);
+  // What the server would find now is not what a paused view shows.
+  const byServer = frozen === null && serverKnows(filter);
   return (
     <Page
       mode="running"
@@ -78,11 +79,7 @@ function Running({ params }: { params: URLSearchParams }) {
           {frozen !== null && <Meanwhile frozen={frozen} />}
         </>
       }
-      exported={
-        frozen === null && byServer
-          ? { query: { ...toQuery(filter), status: "active" } }
-          : { rows: runningRows }
-      }
+      exported={byServer ? { query: { ...toQuery(filter), status: "active" } } : { rows: runningRows }}
       wish={() =>
         byServer
           ? { kind: "filter", filter }
