@@ -30,7 +30,16 @@ use crate::shapes::SessionView;
 const ROUND: Duration = Duration::from_millis(200);
 
 /// Events that are kept for readers behind, and for those who come back.
-const MOST_EVENTS: usize = 8192;
+const KEPT_EVENTS: usize = 8192;
+
+/// Further ones are kept for so long, as every session that runs may move at once.
+const KEPT_FOR: Duration = Duration::from_secs(2);
+
+/// No more than these are kept, which bounds what the ring costs: an event takes about 1.3 KB.
+const MOST_EVENTS: usize = 1 << 16;
+
+/// Changes that are added at a time; readers come in between.
+const MOST_ADDED: usize = 1024;
 
 /// How long changes are gathered after the last reader went: it may come back.
 const LINGER: Duration = Duration::from_secs(60);
@@ -67,6 +76,7 @@ impl What {
 #[derive(Debug)]
 struct Event {
     number: u64,
+    added: Instant,
     record: Arc<Record>,
     /// As it goes over the wire.
     text: Bytes,
@@ -103,6 +113,19 @@ struct Ring {
     readers: usize,
     left: Option<Instant>,
     gathers: bool,
+}
+
+impl Ring {
+    /// Forgets the oldest events.
+    fn forget(&mut self, now: Instant) {
+        while let Some(oldest) = self.events.front() {
+            let is_due = self.events.len() > KEPT_EVENTS && now - oldest.added >= KEPT_FOR;
+            if !is_due && self.events.len() <= MOST_EVENTS {
+                break;
+            }
+            self.events.pop_front();
+        }
+    }
 }
 
 /// Where a reader is.
@@ -189,11 +212,19 @@ impl Hub {
         let outbox = self.inner.table.outbox();
         loop {
             let stopped = self.inner.stop.run_until_cancelled(rounds.tick()).await.is_none();
-            let mut events = Vec::new();
-            for session in outbox.take_watched() {
-                changes(&session, began, |what, record| events.push((what, record)));
+            let changed = outbox.take_watched();
+            let mut lonely = changed.is_empty() && !self.add(Vec::new());
+            for sessions in changed.chunks(MOST_ADDED) {
+                let mut events = Vec::new();
+                for session in sessions {
+                    changes(session, began, |what, record| events.push((what, record)));
+                }
+                lonely = !self.add(events);
+                if lonely {
+                    break;
+                }
+                tokio::task::yield_now().await;
             }
-            let lonely = !self.add(events);
             if stopped {
                 outbox.watch(false);
                 self.inner.done.cancel();
@@ -206,6 +237,7 @@ impl Hub {
 
     /// Adds events; false when nobody has read for long.
     fn add(&self, events: Vec<(What, Record)>) -> bool {
+        let added = Instant::now();
         let mut ring = self.lock();
         for (what, record) in events {
             ring.newest += 1;
@@ -213,11 +245,14 @@ impl Hub {
             let json = serde_json::to_string(&SessionView::from(&record)).unwrap_or_default();
             let (run, name) = (&self.inner.run, what.name());
             let text = format!("id: {run}.{number}\nevent: {name}\ndata: {json}\n\n").into();
-            ring.events.push_back(Arc::new(Event { number, record: Arc::new(record), text }));
-            if ring.events.len() > MOST_EVENTS {
-                ring.events.pop_front();
-            }
+            ring.events.push_back(Arc::new(Event {
+                number,
+                added,
+                record: Arc::new(record),
+                text,
+            }));
         }
+        ring.forget(added);
         let lonely = ring.readers == 0 && ring.left.is_none_or(|left| left.elapsed() >= LINGER);
         if lonely {
             ring.gathers = false;
@@ -367,7 +402,7 @@ pub(crate) async fn stream(
 
 #[cfg(test)]
 mod tests {
-    use rustsocks_sessions::{Clock, Rules};
+    use rustsocks_sessions::{AclOutcome, Clock, CloseReason, Identity, Opening, Rules};
 
     use super::*;
 
@@ -393,5 +428,55 @@ mod tests {
         assert!(late.contains("event: gap\ndata: {\"missed\":null}"), "{late}");
         let other_run = greeting(&hub, Some("1.0")).await;
         assert!(other_run.contains("event: gap"), "{other_run}");
+    }
+
+    /// Counts the events of the next changes that `reader` gets, and panics on a gap.
+    async fn read_all(reader: &mut Reader, name: &str, wanted: usize) {
+        let mut seen = 0;
+        while seen < wanted {
+            let piece = reader.next().await.unwrap();
+            let text = std::str::from_utf8(&piece).unwrap();
+            assert!(!text.contains("event: gap"), "after {seen} {name}: {text}");
+            seen += text.matches(&format!("event: {name}\n")).count();
+        }
+        assert_eq!(seen, wanted, "{name}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_reads_at_once_misses_nothing_when_all_of_many_sessions_move() {
+        let many = KEPT_EVENTS + 2000;
+        let hub = hub();
+        let table = hub.inner.table.clone();
+        let mut reader = hub.reader(Filter::default(), None).unwrap();
+        let open = || {
+            table.open(Opening {
+                identity: Identity::Anonymous("anonymous".into()),
+                source: (std::net::Ipv4Addr::LOCALHOST, 4000).into(),
+                target: None,
+                command: None,
+                acl: AclOutcome::Off,
+            })
+        };
+        let sessions: Vec<_> = (0..many).map(|_| open()).collect();
+        read_all(&mut reader, "opened", many).await;
+        for session in &sessions {
+            session.count_sent(1);
+        }
+        table.sweep(Instant::now());
+        read_all(&mut reader, "updated", many).await;
+        for session in sessions {
+            session.finish(CloseReason::ClientClosed, None);
+        }
+        read_all(&mut reader, "ended", many).await;
+
+        tokio::time::sleep(KEPT_FOR + ROUND * 2).await;
+        let mut ring = hub.lock();
+        assert_eq!(ring.events.len(), KEPT_EVENTS, "no more are kept for long");
+        let mut newest = Arc::into_inner(ring.events.pop_back().unwrap()).unwrap();
+        newest.added = Instant::now();
+        let newest = Arc::new(newest);
+        ring.events.extend(std::iter::repeat_n(newest, MOST_EVENTS + 1));
+        ring.forget(Instant::now());
+        assert_eq!(ring.events.len(), MOST_EVENTS, "however many come at once");
     }
 }
