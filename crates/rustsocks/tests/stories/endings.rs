@@ -212,6 +212,9 @@ fn limit_exceeded_is_said_and_recorded_and_ends_when_there_is_room() {
     assert!(client.greet());
     assert_eq!(client.ask(Command::Connect, &at(address)).refused(), Reply::GeneralFailure);
     assert_eq!(end(&proxy.record_from(source)), ("failed", "limit_exceeded"));
+    let events = proxy.get("/api/telemetry/events?category=listener&severity=warning").json();
+    let message = events[0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("max_connections is reached"), "{events}");
     drop(held);
     eventually("room", || match Client::socks5(proxy.socks(), Command::Connect, &at(address)) {
         Outcome::Granted(..) => Some(()),
