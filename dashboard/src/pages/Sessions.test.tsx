@@ -50,3 +50,19 @@ test("in a paused view, what is shown is ended and nothing that opened since", a
   );
   expect(paths).toEqual(["/api/sessions/shown/terminate"]);
 });
+
+test("an ended session that a later page has again stands once", async () => {
+  const pages = [
+    ["a", "b"],
+    ["b", "c"],
+  ];
+  asked.mockImplementation(async (request) => {
+    const page = request instanceof Request ? Number(new URL(request.url).searchParams.get("page")) : 0;
+    const data = pages[page - 1]?.map((id) => example({ session_id: id, status: "closed" }));
+    return Response.json({ data, total: 4, page, page_size: 2, total_pages: 2, next_cursor: null });
+  });
+  go(hashOf("sessions", { show: "ended", sort: "-bytes_sent", group: "user" }));
+  act(() => render(<Sessions />, place));
+  const summary = (): string => place.querySelector(".summary")?.textContent ?? "";
+  await vi.waitFor(() => expect(summary()).toContain("3 among the first 3 of 4 ended sessions"));
+});

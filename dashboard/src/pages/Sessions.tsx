@@ -171,7 +171,7 @@ function History({ params }: { params: URLSearchParams }) {
             <>
               <b>{count(rows.length)}</b> among {partial ? `the first ${count(ended.rows.length)} of ` : ""}
               {things(ended.total, "ended session")}
-              {partial && ended.rows.length >= LOOKED_THROUGH && !ended.loading && (
+              {ended.more && ended.rows.length >= LOOKED_THROUGH && !ended.loading && (
                 <button type="button" class="small" onClick={ended.fetchMore}>
                   Look further
                 </button>

@@ -66,9 +66,12 @@ export function useEnded(query: Query | null, through: boolean): Ended {
           const { data, total, next_cursor, page, total_pages } = answer.data;
           const next =
             next_cursor != null ? { cursor: next_cursor } : page < total_pages ? { page: page + 1 } : null;
+          // What came in meanwhile moves sessions on to later pages.
+          const there = new Set(from.rows.map((row) => row.session.session_id));
+          const fresh = data.filter((session) => !there.has(session.session_id));
           setState({
             key: from.key,
-            rows: [...from.rows, ...data.map(makeRow)],
+            rows: [...from.rows, ...fresh.map(makeRow)],
             total,
             next: data.length === 0 ? null : next,
             failure: null,
