@@ -645,6 +645,15 @@ impl Drop for OpenSession {
         };
         let status = ending.reason.status(relayed);
         let after = session.started.mono.elapsed();
+        tracing::debug!(
+            session = %session.id,
+            status = status.name(),
+            reason = ending.reason.name(),
+            sent = session.traffic.sent.bytes(),
+            received = session.traffic.received.bytes(),
+            milliseconds = crate::clock::millis(after),
+            "a session ended",
+        );
         session.shared.tally.ended.add(status, &session.traffic, |nth| {
             let ended = Box::new(Ended { ending, status, after, nth });
             let _only_here = session.ended.set(ended);

@@ -129,6 +129,14 @@ impl Table {
             shared.outbox.expect_one();
             shared.outbox.push(&session);
         }
+        let opening = session.opening();
+        tracing::debug!(
+            session = %id,
+            user = ?opening.identity.name(),
+            source = %opening.source,
+            destination = ?opening.target.as_ref().map(ToString::to_string),
+            "a session opened",
+        );
         OpenSession::new(session)
     }
 

@@ -210,3 +210,21 @@ fn names_of_every_length_are_asked_for_and_refused_by_name() {
         assert_eq!(record["dest_ip"], name.as_str());
     }
 }
+
+#[test]
+fn every_session_is_in_the_log_at_debug_and_none_at_info() {
+    for (level, lines) in [("debug", 1), ("info", 0)] {
+        let proxy = proxy(&format!("[logging]\nlevel = \"{level}\"\n"));
+        let (target, address) = listener();
+        let client = Client::socks5(proxy.socks(), Command::Connect, &at(address)).granted();
+        let source = client.source();
+        drop((client, target.accept().unwrap()));
+        let record = proxy.record_from(source);
+        let log = proxy.log();
+        for event in ["a session opened", "a session ended"] {
+            let id = record["session_id"].as_str().unwrap();
+            let told = log.lines().filter(|line| line.contains(event) && line.contains(id)).count();
+            assert_eq!(told, lines, "{level}: {log}");
+        }
+    }
+}
