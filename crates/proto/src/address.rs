@@ -73,6 +73,13 @@ pub enum Host {
     Name(HostName),
 }
 
+impl Host {
+    /// Whether it stands for any address, as zeros in a request do (RFC 1928 §4, §7).
+    pub fn is_any(&self) -> bool {
+        matches!(self, Self::Ip(ip) if ip.to_canonical().is_unspecified())
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -62,7 +62,7 @@ pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client,
 /// The client's port, if its request tells it (RFC 1928 §7: zeros where it does not know).
 fn announced_port(target: &Target, client: IpAddr) -> Option<u16> {
     let own = match &target.host {
-        Host::Ip(ip) => ip.is_unspecified() || ip.to_canonical() == client.to_canonical(),
+        Host::Ip(ip) => target.host.is_any() || ip.to_canonical() == client.to_canonical(),
         Host::Name(_) => false,
     };
     (own && target.port != 0).then_some(target.port)

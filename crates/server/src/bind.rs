@@ -105,7 +105,7 @@ fn refusal(session: &OpenSession, arrival: Result<Arrival, Ending>) -> (Option<R
 async fn listen(server: &Server, client: &TcpStream, target: &Target) -> io::Result<TcpListener> {
     let facing = match (server.settings.egress, &target.host) {
         (Some(egress), _) => egress,
-        (None, Host::Ip(ip)) if !ip.is_unspecified() => {
+        (None, Host::Ip(ip)) if !target.host.is_any() => {
             let probe = tokio::net::UdpSocket::bind((any_of(*ip), 0)).await?;
             probe.connect((*ip, target.port.max(1))).await?;
             probe.local_addr()?.ip()
@@ -148,7 +148,7 @@ async fn accept_announced(
         };
         let ip = peer.ip().to_canonical();
         let announced = match &target.host {
-            Host::Ip(expected) => expected.is_unspecified() || expected.to_canonical() == ip,
+            Host::Ip(expected) => target.host.is_any() || expected.to_canonical() == ip,
             Host::Name(_) => true,
         };
         if !announced {

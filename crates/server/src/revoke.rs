@@ -57,6 +57,7 @@ fn forbidden_by(server: &Server, session: &Session) -> Option<Box<str>> {
             };
             (&named, wire.dest.port())
         }
+        (Command::Bind, None) if target.host.is_any() => return None,
         (Command::Bind, None) => (&target.host, target.port),
         (Command::UdpAssociate, None) => return None,
     };

@@ -170,6 +170,8 @@ async fn serve_request(
     let generation = server.acl.generation();
     let user = identity.name();
     let judged = match command {
+        // Who is announced as "any" is judged when it comes.
+        Command::Bind if target.host.is_any() => Judged::Go(AclOutcome::Off),
         Command::Connect | Command::Bind => judge_request(server, &user, command, &target),
         // The target of an association is the client itself; its datagrams are judged.
         Command::UdpAssociate => Judged::Go(AclOutcome::Off),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net};
-use rustsocks_proto::{Host, HostName};
+use rustsocks_proto::{Host, HostName, reached};
 
 /// One entry of a rule's `destinations`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,8 +266,8 @@ impl KnownHost {
                 None => (Some(CanonicalName::new(name)), None),
             },
         };
-        // IPv4-mapped addresses reach the same machines as IPv4 and are judged as such.
-        Self { name, address: resolved.or(literal).map(|address| address.to_canonical()) }
+        // By whatever spelling, what counts is who would be reached.
+        Self { name, address: resolved.or(literal).map(reached) }
     }
 
     /// A host of which the name alone is of interest.

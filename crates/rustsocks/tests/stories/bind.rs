@@ -1,9 +1,10 @@
 //! BIND: two replies, the peer that really came, strangers left outside.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use rustsocks_proto::{Command, Host, Reply};
+use rustsocks_testkit::Proxy;
 use rustsocks_testkit::client::{Client, Outcome, at};
 
 use super::{bytes, end, listener, proxy};
@@ -78,27 +79,55 @@ fn a_peer_that_never_comes_is_a_timeout() {
     assert_eq!(end(&proxy.record_from(source)), ("failed", "connect_timeout"));
 }
 
+/// A proxy with one rule about 127.0.0.9 for everybody, and the file of the rules.
+fn with_rule(default: &str, action: &str) -> (Proxy, tempfile::NamedTempFile) {
+    let rules = format!(
+        "[global]\ndefault_policy = \"{default}\"\n[[users]]\nusername = \"anonymous\"\n\
+         [[users.rules]]\naction = \"{action}\"\ndescription = \"about nine\"\n\
+         destinations = [\"127.0.0.9\"]\nports = [\"*\"]\n"
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), rules).unwrap();
+    let path = file.path().display();
+    (proxy(&format!("[acl]\nenabled = true\nconfig_file = \"{path}\"\n")), file)
+}
+
+/// Connects from an address of this machine.
+fn peer_from(own: &str, address: SocketAddr) -> socket2::Socket {
+    let peer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    peer.bind(&SocketAddr::new(own.parse().unwrap(), 0).into()).unwrap();
+    peer.connect(&address.into()).unwrap();
+    peer
+}
+
 #[test]
 fn the_rules_judge_the_peer_that_really_came() {
-    let proxy = proxy("");
-    let rules = "[global]\ndefault_policy = \"allow\"\n[[users]]\nusername = \"anonymous\"\n\
-                 [[users.rules]]\naction = \"block\"\ndescription = \"not nine\"\n\
-                 destinations = [\"127.0.0.9\"]\nports = [\"*\"]\n";
-    let with_rules = {
-        proxy.write("acl.toml", rules);
-        let config = "[acl]\nenabled = true\nconfig_file = \"acl.toml\"\n";
-        let folder = proxy.folder().join("acl.toml");
-        super::proxy(&config.replace("acl.toml", folder.to_str().unwrap()))
-    };
+    let (proxy, _rules) = with_rule("allow", "block");
     let any = at("0.0.0.0:0".parse().unwrap());
-    let (client, address) = bound(Client::socks5(with_rules.socks(), Command::Bind, &any));
+    let (client, address) = bound(Client::socks5(proxy.socks(), Command::Bind, &any));
     let source = client.source();
-    let peer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let own: std::net::SocketAddr = "127.0.0.9:0".parse().unwrap();
-    peer.bind(&own.into()).unwrap();
-    peer.connect(&address.into()).unwrap();
+    let _peer = peer_from("127.0.0.9", address);
     assert_eq!(client.reply().refused(), Reply::NotAllowed);
-    let record = with_rules.record_from(source);
+    let record = proxy.record_from(source);
     assert_eq!(end(&record), ("rejected_by_acl", "rejected_by_acl"));
-    assert_eq!(record["acl_rule_matched"], "not nine");
+    assert_eq!(record["acl_rule_matched"], "about nine");
+}
+
+#[test]
+fn whoever_is_announced_as_any_is_judged_when_it_comes_whatever_the_default() {
+    let (proxy, _rules) = with_rule("block", "allow");
+    let any = at("0.0.0.0:0".parse().unwrap());
+    let (client, address) = bound(Client::socks5(proxy.socks(), Command::Bind, &any));
+    let source = client.source();
+    let peer = peer_from("127.0.0.9", address);
+    let client = client.reply().granted();
+    drop((client, peer));
+    let record = proxy.record_from(source);
+    assert_eq!(
+        (&record["acl_decision"], &record["dest_ip"]),
+        (&"allow".into(), &"127.0.0.9".into())
+    );
+    let (client, address) = bound(Client::socks5(proxy.socks(), Command::Bind, &any));
+    let _stranger = peer_from("127.0.0.8", address);
+    assert_eq!(client.reply().refused(), Reply::NotAllowed);
 }
