@@ -341,6 +341,30 @@ fn two_nodes_of_one_name_are_refused() {
     assert!(complaint.contains("node_id") && complaint.contains("\"same\""), "{complaint}");
 }
 
+#[test]
+fn a_schema_that_broke_off_for_want_of_rights_is_told_with_what_to_do() {
+    let server = DatabaseServer::shared(Kind::MariaDb);
+    let database = server.database();
+    let text = config(Kind::MariaDb, &server.url_as("reader", "s3cret%2F%26word", &database), "a");
+    let grant = |rights: &str| {
+        server.sql("", &format!("GRANT {rights} ON {database}.* TO 'reader'@'%'"));
+    };
+    grant("SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES");
+    let complaint = refused(&text);
+    assert!(complaint.contains("all rights") && complaint.contains("views"), "{complaint}");
+    grant("ALL");
+    let complaint = refused(&text);
+    assert!(
+        complaint.contains("broke off") && complaint.contains("drop its tables"),
+        "{complaint}"
+    );
+    let drops = "SELECT GROUP_CONCAT(CONCAT('DROP TABLE `', table_name, '`') SEPARATOR '; ') \
+                 FROM information_schema.tables WHERE table_schema = DATABASE()";
+    let drops = server.sql(&database, drops);
+    server.sql(&database, drops.lines().last().unwrap());
+    drop(proxy(&text));
+}
+
 /// The one line with which the program refuses to start.
 fn refused(config: &str) -> String {
     let folder = tempfile::TempDir::new().unwrap();

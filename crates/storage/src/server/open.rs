@@ -75,7 +75,7 @@ fn remedy(error: &dyn DatabaseError) -> Option<&'static str> {
             Some("create the database, or correct its name in the URL")
         }
         (Some(1044 | 1142 | 1143), _) => {
-            Some("grant the user CREATE, ALTER, INDEX, SELECT, INSERT, UPDATE and DELETE there")
+            Some("grant the user all rights on the database, views among them")
         }
         (None, Some("42501")) => {
             Some("grant the user CREATE on the schema, and all rights on its tables")
@@ -167,6 +167,11 @@ pub(super) async fn migrate(
         Err(MigrateError::VersionMissing(version)) => Err(refuse(format!(
             "a newer RustSocks has brought the schema to version {version}; run that one, or \
              give this one a database of its own"
+        ))),
+        Err(MigrateError::Dirty(version)) => Err(refuse(format!(
+            "step {version} of the schema was begun and broke off, which this server cannot undo: \
+             where no records are in the database yet, drop its tables and views, else restore it \
+             from before; then start again as a user with all rights on it"
         ))),
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
             Err(in_words(error))
