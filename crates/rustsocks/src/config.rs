@@ -13,6 +13,7 @@ mod operators;
 mod place;
 #[cfg(test)]
 mod tests;
+mod without_effect;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -21,7 +21,9 @@ use super::history::history;
 use super::ledger::ledger;
 use super::operators::{operators, trusted_proxies};
 use super::place::{Source, may_be_shown};
-use super::{AclConfig, ApiConfig, Authentication, Config, ServerConfig, effective, file};
+use super::{
+    AclConfig, ApiConfig, Authentication, Config, ServerConfig, effective, file, without_effect,
+};
 use crate::features;
 
 /// Records that may wait for the store beyond the sessions that run.
@@ -159,6 +161,7 @@ pub(super) fn check(mut file: file::File, source: &Source<'_>) -> Result<Config,
     refuse_later(source, "auth.pam", &file.auth.pam)?;
     refuse_later(source, "auth.gssapi", &file.auth.gssapi)?;
     refuse_later(source, "qos", &file.qos)?;
+    without_effect::warn(&file, source, &mut warnings);
     let (listen, server) = server(&file, source)?;
     let authentication = authentication(std::mem::take(&mut file.auth), source, &mut warnings)?;
     let acl = acl(&file.acl, source)?;

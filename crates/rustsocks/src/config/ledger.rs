@@ -108,6 +108,12 @@ pub(super) fn storage_name(form: &file::Sessions) -> &str {
     form.storage.as_deref().unwrap_or(default)
 }
 
+/// The engine in force, if `storage` names one.
+pub(super) fn engine_of(form: &file::Sessions) -> Option<Engine> {
+    let name = storage_name(form);
+    ENGINES.iter().find(|(known, _)| *known == name).map(|(_, engine)| *engine)
+}
+
 fn storage(form: &file::Sessions, section: &Section<'_>) -> Result<StorageConfig, Fault> {
     let durability = durability(form, section)?;
     let most = form.memory_max_sessions;

@@ -447,3 +447,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_setting_that_changes_nothing_is_told() {
+    for (text, setting) in [
+        ("[metrics]\nenabled = true\n[sessions]\nstats_api_enabled = false\n", "metrics.enabled"),
+        ("[[auth.users]]\nusername = \"a\"\npassword = \"b\"\n", "auth.users"),
+        ("[sessions]\narchive_dir = \"old\"\nretention_days = 0\n", "sessions.archive_dir"),
+        ("[sessions]\nstorage = \"memory\"\ndurability = \"full\"\n", "sessions.durability"),
+        ("[sessions]\nstorage = \"memory\"\njournal_dir = \"j\"\n", "sessions.journal_dir"),
+        ("[sessions]\ndatabase_ca_file = \"ca.pem\"\n", "sessions.database_ca_file"),
+    ] {
+        let warnings = parse(text).unwrap().warnings;
+        let told =
+            warnings.iter().any(|line| line.starts_with(&format!("{setting} has no effect")));
+        assert!(told, "{text}: {warnings:?}");
+    }
+}
