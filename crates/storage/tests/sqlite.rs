@@ -253,3 +253,22 @@ async fn sqlite(folder: &TempDir) -> Store {
     let (store, _) = SqliteStore::open(&support::options(&path, Durability::Full)).await.unwrap();
     store.into()
 }
+
+/// What `sqlx migrate run` does with the folder that is shipped.
+#[tokio::test]
+async fn a_file_that_sqlx_has_migrated_is_one_of_ours() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("sessions.db");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::migrate::Migrator::new(shipped).await.unwrap().run(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let options = support::options(&path, Durability::Full);
+    let (store, notices) = SqliteStore::open(&options).await.unwrap();
+    assert_eq!(notices, []);
+    let store: Store = store.into();
+    store.save(&[ended(1, 2000)]).await.unwrap();
+    assert_eq!(store.find(id(1)).await.unwrap(), Some(ended(1, 2000)));
+    assert_eq!(store.wrong_rollups().await.unwrap(), Default::default());
+}
