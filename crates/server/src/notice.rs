@@ -11,7 +11,7 @@ use rustsocks_sessions::CloseReason;
 pub enum Notice {
     /// The system refused to accept a connection; the listener pauses.
     AcceptFailed(io::Error),
-    /// A client was turned away before its request was read.
+    /// A client was turned away.
     TurnedAway(TurnedAway),
     /// A session's outgoing connection failed.
     UpstreamFailed {
@@ -46,10 +46,10 @@ pub enum Notice {
     },
 }
 
-/// Why a client was turned away before its request was read.
+/// Why a client was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnedAway {
-    /// `max_connections` and the reserve for polite refusals are used up.
+    /// `max_connections` is reached.
     MaxConnections,
     /// So many records wait for the store that no session may begin.
     LedgerFull,

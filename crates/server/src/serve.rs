@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::handshake::{
     self, Admitted, Answer, Asked, Refused, Requested, UNSPECIFIED, Unservable,
 };
-use crate::notice::Notice;
+use crate::notice::{Notice, TurnedAway};
 use crate::server::Server;
 use crate::{associate, bind, connect};
 
@@ -193,6 +193,9 @@ async fn serve_request(
         (Room::Free, Judged::Stop(_)) => Some((Reply::NotAllowed, CloseReason::RejectedByAcl)),
         (Room::Free, Judged::Go(_)) => None,
     };
+    if room == Room::Full {
+        (server.notices)(Notice::TurnedAway(TurnedAway::MaxConnections));
+    }
     if let Some((reply, reason)) = refusal {
         let _gone = answer.send(&mut stream, reply, UNSPECIFIED).await;
         session.finish(reason, None);
