@@ -51,7 +51,7 @@ describe("the live store", () => {
     store.sweep(performance.now() + LINGER_MS + 1);
     const seen = new Set<string>();
     store.putList([example()], seen);
-    store.endList(seen, Date.parse(at(5)));
+    store.endList(seen);
     expect(store.rows).toHaveLength(0);
     expect(store.complete.value).toBe(true);
   });
@@ -63,9 +63,20 @@ describe("the live store", () => {
     store.put("opened", example({ session_id: "opened-after-the-list", updated_at: at(9) }));
     const seen = new Set<string>();
     store.putList([example({ session_id: "still-runs", updated_at: at(8) })], seen);
-    store.endList(seen, Date.parse(at(8)));
+    store.endList(seen);
     expect(ids(store)).toEqual(["opened-after-the-list", "still-runs"]);
     expect(store.running).toBe(2);
+  });
+
+  test("what was heard of while the list was read stays, however wrong the browser's clock is", () => {
+    const json = (id: string): string => JSON.stringify(example({ session_id: id, updated_at: at(1) }));
+    store.put("opened", example({ session_id: "ended-unheard" }));
+    store.receive("updated", json("ended-unheard"));
+    store.beginList();
+    store.receive("opened", json("opened-and-silent"));
+    store.receive("opened", json("not-yet-applied"));
+    store.endList(new Set());
+    expect(ids(store)).toEqual(["not-yet-applied", "opened-and-silent"]);
   });
 
   test("events that are no sessions are passed over", () => {

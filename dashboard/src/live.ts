@@ -128,8 +128,8 @@ export class LiveStore {
   #redraw: ReturnType<typeof setTimeout> | null = null;
   /** Ended rows in the order of their ends, to be dropped. */
   #leaving: Row[] = [];
-  /** Sessions that ended while a list was being read: it must not bring them back. */
-  #endedMeanwhile: Set<string> | null = null;
+  /** Sessions that were heard of while a list was being read: it may be older than what was heard. */
+  #heardMeanwhile: Set<string> | null = null;
 
   /** Calls `take` for each row that is added from now on; the answer ends that. */
   onAdded(take: (row: Row) => void): () => void {
@@ -182,8 +182,10 @@ export class LiveStore {
   put(name: EventName | "listed", session: Session): void {
     const known = this.#byId.get(session.session_id);
     const ended = name === "ended";
+    if (name !== "listed") this.#heardMeanwhile?.add(session.session_id);
     if (known === undefined) {
-      if (name === "listed" && this.#endedMeanwhile?.has(session.session_id) === true) return;
+      // It has ended and was in view long enough.
+      if (name === "listed" && this.#heardMeanwhile?.has(session.session_id) === true) return;
       const row = makeRow(session);
       this.#add(row);
       // What was relayed before this page heard of the session is not counted as if it flowed now.
@@ -240,7 +242,6 @@ export class LiveStore {
     row.rateReceived = 0;
     this.running -= 1;
     this.totals.ended += 1;
-    this.#endedMeanwhile?.add(row.session.session_id);
     this.#leaving.push(row);
   }
 
@@ -270,9 +271,11 @@ export class LiveStore {
     this.#changed();
   }
 
-  /** Begins to read the whole list; until `endList`, ends that are heard of are remembered. */
+  /** Begins to read the whole list; until `endList`, sessions that are heard of are remembered. */
   beginList(): void {
-    this.#endedMeanwhile = new Set();
+    // What was heard before is not heard meanwhile.
+    this.apply();
+    this.#heardMeanwhile = new Set();
   }
 
   /** Takes a portion of the list, noting its sessions in `seen`. */
@@ -284,12 +287,14 @@ export class LiveStore {
     this.#changed();
   }
 
-  /** The list is complete: what began before it and is not in it has ended unheard. */
-  endList(seen: Set<string>, beganMs: number): void {
-    this.#endedMeanwhile = null;
+  /** The list is complete: what is not in it and was not heard of meanwhile has ended unheard. */
+  endList(seen: Set<string>): void {
+    this.apply();
+    const heard = this.#heardMeanwhile;
+    this.#heardMeanwhile = null;
     for (const row of [...this.rows]) {
-      const listed = seen.has(row.session.session_id);
-      if (!listed && row.endedAt === 0 && row.updatedMs < beganMs) this.#remove(row);
+      const id = row.session.session_id;
+      if (row.endedAt === 0 && !seen.has(id) && heard?.has(id) !== true) this.#remove(row);
     }
     this.complete.value = true;
     this.#changed();
@@ -407,7 +412,6 @@ export class LiveStream {
     this.#listing?.abort();
     const listing = new AbortController();
     this.#listing = listing;
-    const began = this.#store.now();
     const seen = new Set<string>();
     this.#store.beginList();
     readRunning((sessions) => {
@@ -415,7 +419,7 @@ export class LiveStream {
     }, listing.signal).then(
       (failure) => {
         if (listing.signal.aborted) return;
-        if (failure === null) this.#store.endList(seen, began);
+        if (failure === null) this.#store.endList(seen);
         else setTimeout(() => !listing.signal.aborted && this.#list(), 2_000);
       },
       () => undefined,
