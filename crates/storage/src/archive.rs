@@ -135,7 +135,8 @@ impl Archive {
         for (day, records) in days {
             self.append_day(&self.path(&day), &records)?;
         }
-        Ok(())
+        // The names of new files, before anybody deletes what is in them.
+        File::open(&self.folder)?.sync_all()
     }
 
     /// The file of a day, written as `2026-01-02`.
