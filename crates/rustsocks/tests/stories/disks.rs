@@ -9,7 +9,7 @@ use rustsocks_testkit::{Proxy, eventually};
 use tempfile::TempDir;
 
 use super::ledger::hold;
-use super::{bytes, ports_of, proxy, some_sessions, sorted};
+use super::{bytes, ports_of, proxy, some_sessions, sorted, verify};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rustsocks");
 
@@ -66,6 +66,9 @@ fn a_full_disk_for_the_database_the_journal_or_both_loses_nothing_once_there_is_
         assert_eq!(ports_of(&records), sorted(ports), "{database} {journal}");
         assert!(records.iter().all(|record| bytes(record) == (5, 3)));
         assert_eq!(proxy.metric("rustsocks_records_lost_total"), 0);
+        if database == "large" {
+            verify::says(&proxy, 0);
+        }
     }
 }
 

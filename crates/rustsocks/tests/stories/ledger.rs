@@ -11,7 +11,7 @@ use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::{Proxy, eventually};
 use tokio::time::Instant;
 
-use super::{listener, proxy, some_sessions};
+use super::{listener, proxy, some_sessions, verify};
 
 /// Another program that holds a database for itself, until this is dropped.
 pub(crate) struct Holder(Child);
@@ -319,6 +319,7 @@ fn an_outage_holds_nobody_up_and_memory_stays_bounded() {
     let all = normal.len() + during.len();
     let wanted = format!("{all}|{all}|{}|{}\n", 5 * all, 3 * all);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), wanted);
+    verify::says(&proxy, 0);
 }
 
 /// Asks for so many destinations that nobody else asks for, on four threads; tells them, sorted.
@@ -379,4 +380,5 @@ fn what_a_long_outage_has_left_on_disk_alone_is_in_lists_and_exports() {
     });
     assert!(proxy.get(&export).body == during.body, "the store says the same, in the same order");
     assert_eq!(proxy.get(&found).json()["total"], 1);
+    verify::says(&proxy, 0);
 }

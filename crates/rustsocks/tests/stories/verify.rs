@@ -23,7 +23,7 @@ fn verify(proxy: &Proxy, api: &str) -> Output {
 }
 
 /// Verifies, beside this process, with this exit code; gives what is said of the process.
-fn says(proxy: &Proxy, code: i32) -> String {
+pub(crate) fn says(proxy: &Proxy, code: i32) -> String {
     let output = verify(proxy, &proxy.api().to_string());
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(code), "{said}");
