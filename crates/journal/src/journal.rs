@@ -29,6 +29,9 @@ pub enum WhenFull {
     Refuse,
 }
 
+/// A disk that has not answered for so long is told of as one that refuses.
+const STALLED: Duration = Duration::from_secs(3);
+
 /// Where and how.
 #[derive(Clone, Debug)]
 pub struct JournalOptions {
@@ -98,6 +101,11 @@ pub(crate) struct Inner {
     pub(crate) notice: Listener,
     /// When this run began.
     begun: Instant,
+    /// Since when the writer has been at what it does, in microseconds since the run began and
+    /// one more; 0 while it waits for something to do.
+    busy_since: AtomicU64,
+    /// Whether it was told that the disk does not answer.
+    told_stalled: AtomicBool,
     /// Those of former runs that are still needed.
     older: Mutex<Vec<SegmentFile>>,
     segments: Mutex<Segments>,
@@ -134,6 +142,19 @@ impl Inner {
     /// Monotonic time since the run began, in microseconds.
     pub(crate) fn since_begun(&self, at: Instant) -> u64 {
         frame::micros(at.saturating_duration_since(self.begun))
+    }
+
+    /// Notes that the writer begins to do something, or has done it.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        let since = if busy { self.since_begun(Instant::now()) + 1 } else { 0 };
+        self.busy_since.store(since, Ordering::Relaxed);
+    }
+
+    /// How long the disk has not answered, where that is too long.
+    fn stalled(&self) -> Option<Duration> {
+        let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
+        let micros = self.since_begun(Instant::now()).saturating_sub(since);
+        Some(Duration::from_micros(micros)).filter(|stalled| *stalled >= STALLED)
     }
 
     /// Notes how writing goes; returns how it went before.
@@ -176,7 +197,8 @@ pub struct Journal {
 
 impl Journal {
     /// Takes the folder, begins a segment, and from here on writes what the table's sessions
-    /// become. `notice` hears of each change of its health, on the journal's own thread.
+    /// become. `notice` hears of each change of its health, on the journal's own thread or that of
+    /// whoever calls [`Journal::is_stalled`].
     ///
     /// # Errors
     /// [`JournalError`], with what to do about it.
@@ -192,6 +214,8 @@ impl Journal {
         let folder = options.folder.clone();
         let inner = Arc::new(Inner {
             begun: table.clock().now().mono,
+            busy_since: AtomicU64::new(0),
+            told_stalled: AtomicBool::new(false),
             options,
             table,
             notice: Box::new(notice),
@@ -252,7 +276,28 @@ impl Journal {
 
     /// Whether states reach the disk.
     pub fn writing(&self) -> Writing {
-        self.inner.writing()
+        match self.inner.stalled() {
+            Some(stalled) => {
+                let seconds = stalled.as_secs();
+                Writing::Failed(format!("its disk has not answered for {seconds} seconds"))
+            }
+            None => self.inner.writing(),
+        }
+    }
+
+    /// Whether the disk does not answer, which holds up whatever goes through the journal. Tells
+    /// of it once, and of the answer. To be called every second or so: the journal's own threads
+    /// wait for the disk.
+    pub fn is_stalled(&self) -> bool {
+        let stalled = self.inner.stalled().is_some();
+        match (self.inner.told_stalled.swap(stalled, Ordering::SeqCst), stalled) {
+            (false, true) => (self.inner.notice)(JournalNotice::Stopped(self.writing())),
+            (true, false) if self.inner.writing() == Writing::Ok => {
+                (self.inner.notice)(JournalNotice::Resumed);
+            }
+            _ => {}
+        }
+        stalled
     }
 
     /// The segments of former runs, the oldest first.
@@ -297,7 +342,8 @@ impl Journal {
     }
 
     /// The next ended sessions that are on disk alone, the oldest first, and others of the same
-    /// segment: its number and the sessions. None when there are none. Cancel safe.
+    /// segment: its number and the sessions. None when there are none, or the disk does not answer.
+    /// Cancel safe.
     ///
     /// Follow it by [`Journal::drained`] once the store has them.
     ///
@@ -321,6 +367,9 @@ impl Journal {
             self.inner.turn.store(true, Ordering::SeqCst);
             self.inner.table.outbox().rouse_writer();
             let _again = tokio::time::timeout(Duration::from_secs(1), turned).await;
+            if self.inner.stalled().is_some() {
+                return Ok(None);
+            }
         }
     }
 

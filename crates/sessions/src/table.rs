@@ -31,7 +31,8 @@ pub struct Rules {
     /// The same, once one direction has ended.
     pub half_closed: Option<Duration>,
     /// Sessions whose final state is not durable yet, beyond which no new one is admitted.
-    /// Where there is a journal, it decides instead.
+    /// Where there is a journal, it decides before that, and this is the bound of ended sessions in
+    /// memory while its disk does not answer.
     pub max_unsaved: usize,
     /// Users with totals of their own; all further ones share.
     pub max_user_labels: usize,
@@ -142,10 +143,10 @@ impl Table {
 
     /// Whether so many records wait that no new session may begin.
     pub fn is_full(&self) -> bool {
-        let outbox = &self.shared.outbox;
+        let (outbox, most) = (&self.shared.outbox, self.shared.rules.max_unsaved);
         match outbox.has_journal() {
-            true => outbox.is_refusing(),
-            false => outbox.unsaved() >= self.shared.rules.max_unsaved,
+            true => outbox.is_refusing() || self.waiting() >= most,
+            false => outbox.unsaved() >= most,
         }
     }
 

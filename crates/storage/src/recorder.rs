@@ -215,6 +215,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             tokio::select! {
                 () = outbox.reached(1) => self.gather(next_full, &stop).await,
                 () = self.flusher.inner.asked.notified() => {}
+                () = self.journal_stalls() => {}
                 () = stop.cancelled() => break,
             }
             next_full = Instant::now() + SPACING;
@@ -318,12 +319,34 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         let flush = &self.flusher.inner;
         let round = flush.begun.fetch_add(1, Relaxed) + 1;
         let outbox = self.table.outbox();
-        // A disk that stalls the journal must not stall the store as well.
-        let _stalled = tokio::time::timeout(JOURNAL_WAIT, outbox.journaled()).await;
+        let _late = tokio::time::timeout(JOURNAL_WAIT, outbox.journaled()).await;
+        self.go_round_a_stalled_journal();
         let saved = self.empty_outbox(stop).await;
         flush.done.store(round, Relaxed);
         flush.progress.notify_waiters();
         saved
+    }
+
+    /// Waits until the journal's disk does not answer. Cancel safe.
+    async fn journal_stalls(&self) {
+        let Some(journal) = &self.journal else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(JOURNAL_WAIT).await;
+            if journal.is_stalled() {
+                return;
+            }
+        }
+    }
+
+    /// A disk that stalls the journal must not stall the store as well: what the journal holds
+    /// back is queued for the store, which may be faster at any time.
+    fn go_round_a_stalled_journal(&self) {
+        if self.journal.as_ref().is_some_and(Journal::is_stalled) {
+            let sessions = self.table.all().into_iter();
+            sessions
+                .filter(|session| session.has_ended() || session.booked().is_none())
+                .for_each(|session| self.table.outbox().pass_on(session));
+        }
     }
 
     async fn empty_outbox(&self, stop: &CancellationToken) -> Option<()> {
@@ -431,6 +454,8 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         let now = Instant::now();
         outage.since.get_or_insert(now);
         self.note_failure(error);
+        // Whether or not there is anything to be done about it now, it is told.
+        self.journal.as_ref().map(Journal::is_stalled);
         let pause = outage.next_pause();
         if stop.is_cancelled() {
             let limit = *outage.give_up_at.get_or_insert(now + self.options.last_tries);

@@ -4,11 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use rustsocks_journal::{Journal, JournalOptions};
+use rustsocks_journal::disk::{Disk, LocalDisk, Medium};
+use rustsocks_journal::{Journal, JournalNotice, JournalOptions, Writing};
 use rustsocks_proto::{Command, Target};
 use rustsocks_sessions::{
     AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, SessionId, Table,
@@ -23,11 +24,16 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// What the journal told, in order.
+type Told = Arc<Mutex<Vec<JournalNotice>>>;
+
 /// A ledger that keeps a few ended sessions in memory.
 struct Ledger {
     folder: TempDir,
     table: Table,
     store: Arc<Store>,
+    journal: Journal,
+    told: Told,
     figures: Arc<Figures>,
     stop: CancellationToken,
     recording: JoinSet<()>,
@@ -39,6 +45,10 @@ impl Ledger {
     }
 
     async fn keeping(keep_in_memory: usize) -> Self {
+        Self::on(keep_in_memory, Arc::new(LocalDisk)).await
+    }
+
+    async fn on(keep_in_memory: usize, disk: Arc<dyn Disk>) -> Self {
         let folder = TempDir::new().unwrap();
         let table = Table::new(Clock::system(), "node".into(), Rules::default());
         let options = SqliteOptions {
@@ -49,16 +59,22 @@ impl Ledger {
         };
         let store: Store = SqliteStore::open(&options).await.unwrap().0.into();
         let store = Arc::new(store);
-        let journal =
-            JournalOptions { keep_in_memory, ..JournalOptions::new(folder.path().join("journal")) };
-        let journal = Journal::open(journal, table.clone(), |_| {}).unwrap();
+        let journal = JournalOptions {
+            keep_in_memory,
+            disk,
+            ..JournalOptions::new(folder.path().join("journal"))
+        };
+        let told = Told::default();
+        let sink = Arc::clone(&told);
+        let notice = move |notice| sink.lock().unwrap().push(notice);
+        let journal = Journal::open(journal, table.clone(), notice).unwrap();
         let options = RecorderOptions {
             batch_size: 100,
             batch_interval: Duration::from_millis(10),
             last_tries: Duration::from_secs(2),
         };
         let recorder = Recorder::new(table.clone(), Arc::clone(&store), options, |_| {});
-        let recorder = recorder.with_journal(journal);
+        let recorder = recorder.with_journal(journal.clone());
         let figures = recorder.figures();
         let stop = CancellationToken::new();
         let until = stop.clone();
@@ -66,7 +82,7 @@ impl Ledger {
         recording.spawn(async move {
             recorder.run(until).await;
         });
-        Self { folder, table, store, figures, stop, recording }
+        Self { folder, table, store, journal, told, figures, stop, recording }
     }
 
     fn open(&self) -> OpenSession {
@@ -332,5 +348,90 @@ async fn what_goes_to_disk_alone_although_the_store_is_well_is_saved_too() {
         (0..count).for_each(|_| ledger.open().finish(CloseReason::ClientClosed, None));
         until("everything in the store", || outbox.unsaved() == 0).await;
     }
+    ledger.stop().await;
+}
+
+/// A disk that does not answer while its gate is shut.
+#[derive(Clone, Debug, Default)]
+struct Gated {
+    gate: Arc<(Mutex<bool>, Condvar)>,
+}
+
+#[derive(Debug)]
+struct GatedFile {
+    file: Arc<dyn Medium>,
+    disk: Gated,
+}
+
+impl Gated {
+    fn shut(&self, shut: bool) {
+        *self.gate.0.lock().unwrap() = shut;
+        self.gate.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let shut = self.gate.0.lock().unwrap();
+        drop(self.gate.1.wait_while(shut, |shut| *shut).unwrap());
+    }
+}
+
+impl Disk for Gated {
+    fn create(&self, path: &Path) -> std::io::Result<Arc<dyn Medium>> {
+        self.pass();
+        Ok(Arc::new(GatedFile { file: LocalDisk.create(path)?, disk: self.clone() }))
+    }
+
+    fn remove(&self, path: &Path) -> std::io::Result<()> {
+        LocalDisk.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> std::io::Result<()> {
+        LocalDisk.sync_folder(folder)
+    }
+}
+
+impl Medium for GatedFile {
+    fn append(&self, bytes: &[u8]) -> std::io::Result<()> {
+        self.disk.pass();
+        self.file.append(bytes)
+    }
+
+    fn cut(&self, length: u64) -> std::io::Result<()> {
+        self.file.cut(length)
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        self.file.sync()
+    }
+}
+
+#[tokio::test]
+async fn a_disk_of_the_journal_that_does_not_answer_is_told_and_does_not_starve_the_store() {
+    let disk = Gated::default();
+    let ledger = Ledger::on(50, Arc::new(disk.clone())).await;
+    let outbox = ledger.table.outbox();
+    let end = |count: usize| {
+        for _ in 0..count {
+            let session = ledger.open();
+            session.count_sent(10);
+            session.finish(CloseReason::ClientClosed, None);
+        }
+    };
+    end(100);
+    until("the first in the store", || outbox.unsaved() == 0).await;
+    disk.shut(true);
+    let running = ledger.open();
+    end(100);
+    until("what ended in the store", || outbox.unsaved() == 1).await;
+    until("what runs in the store", || running.booked().is_some()).await;
+    assert!(matches!(ledger.journal.writing(), Writing::Failed(_)));
+    assert_eq!(ledger.told.lock().unwrap().len(), 1);
+    disk.shut(false);
+    until("an answer", || ledger.journal.writing() == Writing::Ok).await;
+    drop(running);
+    end(100);
+    until("everything in the store", || outbox.unsaved() == 0).await;
+    until("word of it", || ledger.told.lock().unwrap().len() == 2).await;
+    assert_eq!(outbox.lost(), 0);
     ledger.stop().await;
 }

@@ -270,6 +270,18 @@ fn a_full_table_says_so_until_records_are_saved() {
 }
 
 #[test]
+fn a_journal_that_takes_nothing_does_not_fill_memory() {
+    let table = table(Rules { max_unsaved: 2, ..Rules::default() });
+    table.outbox().attach_journal(std::thread::current());
+    let running = [table.open(opening()), table.open(opening())];
+    table.open(opening());
+    assert!(!table.is_full());
+    table.open(opening());
+    assert!(table.is_full());
+    drop(running);
+}
+
+#[test]
 fn a_live_session_stays_small() {
     assert!(size_of::<Session>() + size_of::<Arc<Session>>() < 1024, "{}", size_of::<Session>());
 }
