@@ -1,6 +1,6 @@
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { example } from "./example";
-import { LINGER_MS, LiveStore } from "./live";
+import { LINGER_MS, LiveStore, LiveStream } from "./live";
 
 const at = (second: number): string => `2026-01-02T03:04:${String(second).padStart(2, "0")}.000+00:00`;
 const ids = (store: LiveStore): string[] => store.rows.map((row) => row.session.session_id).sort();
@@ -110,5 +110,75 @@ describe("the live store", () => {
     store.receive("opened", JSON.stringify(example({ updated_at: ahead })));
     store.apply();
     expect(Math.round((store.now() - Date.now()) / 60_000)).toBe(60);
+  });
+});
+
+/** An event stream that the test opens and tells on. */
+class Source extends EventTarget {
+  static readonly CLOSED = 2;
+  static all: Source[] = [];
+  readyState = 0;
+
+  constructor() {
+    super();
+    Source.all.push(this);
+  }
+
+  tell(name: string): void {
+    this.dispatchEvent(new Event(name));
+  }
+
+  close(): void {
+    this.readyState = Source.CLOSED;
+  }
+}
+
+describe("the event stream", () => {
+  /** Answers the requests for the list that were made, in their order. */
+  let lists: { answer: (...ids: string[]) => void; signal: AbortSignal }[];
+  let stream: LiveStream;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    Source.all = [];
+    lists = [];
+    vi.stubGlobal("EventSource", Source);
+    const ask = ({ signal }: Request): Promise<Response> =>
+      new Promise((resolve) => {
+        const answer = (...found: string[]): void => {
+          const lines = found.map((id) => JSON.stringify(example({ session_id: id })));
+          resolve(new Response(`${lines.join("\n")}\n`));
+        };
+        lists.push({ answer, signal });
+      });
+    vi.stubGlobal("fetch", ask);
+    stream = new LiveStream(store, () => undefined);
+    stream.start();
+  });
+  afterEach(() => {
+    stream.stop();
+    vi.unstubAllGlobals();
+    vi.useRealTimers();
+  });
+
+  /** Lets time pass, milliseconds, and all that was under way come to its end. */
+  const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
+
+  test("what is missed while the list is read is read afterwards, and the list comes to its end", async () => {
+    Source.all[0]?.tell("open");
+    await pass(0);
+    for (let turn = 0; turn < 3; turn += 1) Source.all[0]?.tell("gap");
+    await pass(0);
+    expect(lists).toHaveLength(1);
+    lists[0]?.answer("ended-in-the-gap", "runs");
+    await pass(5_000);
+    expect(store.complete.value).toBe(true);
+    expect(lists).toHaveLength(2);
+    lists[1]?.answer("runs");
+    await pass(5_000);
+    expect(ids(store)).toEqual(["runs"]);
+    expect(lists, "nothing was missed since").toHaveLength(2);
+    Source.all[0]?.tell("gap");
+    await pass(0);
+    expect(lists).toHaveLength(3);
   });
 });

@@ -53,6 +53,8 @@ const APPLY_MS = 50;
 const MOST_PENDING = 4_000;
 /** Redraws per second are bounded by this. */
 const REDRAW_MS = 200;
+/** Between two lists that follow one another, milliseconds. */
+const LIST_AGAIN_MS = 2_000;
 const BACKOFF_MS = [500, 1_000, 2_000, 5_000, 10_000];
 
 export function makeRow(session: Session): Row {
@@ -334,7 +336,10 @@ export class LiveStream {
   #source: EventSource | null = null;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #tries = 0;
+  /** The list that is being read, or will soon be read again. */
   #listing: AbortController | null = null;
+  /** Whether events were missed since the list was asked for. */
+  #missed = false;
   #sweeper: ReturnType<typeof setInterval> | null = null;
 
   /** `refused` is called when the server does not want to stream: perhaps a login is needed. */
@@ -358,6 +363,7 @@ export class LiveStream {
     if (this.#sweeper !== null) clearInterval(this.#sweeper);
     this.#sweeper = null;
     this.#listing?.abort();
+    this.#listing = null;
     this.#store.connection.value = { kind: "idle" };
   }
 
@@ -384,7 +390,11 @@ export class LiveStream {
     for (const name of ["opened", "updated", "ended"] as const) {
       source.addEventListener(name, (event) => this.#store.receive(name, event.data));
     }
-    source.addEventListener("gap", () => this.#list());
+    source.addEventListener("gap", () => {
+      // A list that is broken off whenever something is missed might never come to its end.
+      if (this.#listing === null) this.#list();
+      else this.#missed = true;
+    });
     source.addEventListener("error", () => {
       this.#lost();
       if (source.readyState === EventSource.CLOSED) this.#later();
@@ -412,6 +422,7 @@ export class LiveStream {
     this.#listing?.abort();
     const listing = new AbortController();
     this.#listing = listing;
+    this.#missed = false;
     const seen = new Set<string>();
     this.#store.beginList();
     readRunning((sessions) => {
@@ -420,7 +431,8 @@ export class LiveStream {
       (failure) => {
         if (listing.signal.aborted) return;
         if (failure === null) this.#store.endList(seen);
-        else setTimeout(() => !listing.signal.aborted && this.#list(), 2_000);
+        if (failure === null && !this.#missed) this.#listing = null;
+        else setTimeout(() => !listing.signal.aborted && this.#list(), LIST_AGAIN_MS);
       },
       () => undefined,
     );
