@@ -368,8 +368,8 @@ impl Store {
         let (mut usage, (sent, received)) = self
             .of_one_moment(|| async move {
                 let usage = each!(self, store => store.usage(user, span, range))?;
-                let seen = self.windows.at(usage.own, || Windows::unsaved_bytes(user, table));
-                Ok(seen.map(|(unsaved, _)| (usage.spans, unsaved)))
+                let unsaved = self.windows.unsaved_bytes(usage.own, user, table);
+                Ok(unsaved.map(|unsaved| (usage.spans, unsaved)))
             })
             .await?;
         let start = span_start(now.as_millisecond(), span);

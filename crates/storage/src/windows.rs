@@ -488,16 +488,33 @@ impl Windows {
         Run { writes: state.own.unwrap_or(0), sums }
     }
 
-    /// Bytes to and from destinations that the store does not have yet, of one user or of all.
-    pub(crate) fn unsaved_bytes(user: Option<&str>, table: &Table) -> (i64, i64) {
+    /// Bytes to and from destinations that the store does not have after so many writes of ours, of
+    /// one user or of all, whether they are in `table` or on disk alone; none where it is another
+    /// moment that is known here.
+    pub(crate) fn unsaved_bytes(
+        &self,
+        own: i64,
+        user: Option<&str>,
+        table: &Table,
+    ) -> Option<(i64, i64)> {
+        let state = self.lock();
+        if state.own != Some(own) {
+            return None;
+        }
+        let is_meant = |name: &str| user.is_none_or(|user| user == name);
         let mut total = Sums::default();
         for session in table.all() {
             let record = session.snapshot();
-            if user.is_none_or(|user| *user == *record.user) {
+            if is_meant(&record.user) {
                 total.add(&unsaved(&session, &record));
             }
         }
-        (total.sent, total.received)
+        for (key, sums) in state.spilled.minutes() {
+            if key.kind == Kind::User && is_meant(&key.name) {
+                total.add(sums);
+            }
+        }
+        Some((total.sent, total.received))
     }
 
     /// Waits a moment for our own write to be taken in, or for another node's.

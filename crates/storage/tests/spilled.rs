@@ -103,16 +103,22 @@ impl Ledger {
         self.store.statistics(query, &self.table).await.unwrap()
     }
 
+    async fn usage_is_what_statistics_say(&self) {
+        let now = self.table.clock().now().wall;
+        let hours = (0, now.as_second() + 3600);
+        let total = self.statistics().await.total;
+        for user in [None, Some("alice")] {
+            let usage = self.store.usage(user, 3600, hours, &self.table, now).await.unwrap();
+            let flowed = usage.iter().fold((0, 0), |sum, hour| (sum.0 + hour.1, sum.1 + hour.2));
+            assert_eq!(flowed, (total.sent, total.received), "by the hour, of {user:?}");
+        }
+    }
+
     /// Stops when everything is in the store: sums that say what the rows say.
     async fn stop(mut self) {
         let wrong = self.store.wrong_rollups().await.unwrap();
         assert_eq!(wrong.first, None, "{} in all", wrong.count);
-        let now = self.table.clock().now().wall;
-        let hours = (0, now.as_second() + 3600);
-        let usage = self.store.usage(None, 3600, hours, &self.table, now).await.unwrap();
-        let total = self.statistics().await.total;
-        let flowed = usage.iter().fold((0, 0), |sum, hour| (sum.0 + hour.1, sum.1 + hour.2));
-        assert_eq!(flowed, (total.sent, total.received), "by the hour");
+        self.usage_is_what_statistics_say().await;
         self.stop.cancel();
         self.recording.join_next().await.unwrap().unwrap();
     }
@@ -196,6 +202,7 @@ async fn what_waits_in_memory_beside_what_is_on_disk_alone_is_summed_once() {
     let all = i64::try_from(outbox.unsaved()).unwrap();
     let during = ledger.statistics().await.total;
     assert_eq!((during.sessions, during.sent), (all, 10 * all));
+    ledger.usage_is_what_statistics_say().await;
     holder.close().await.unwrap();
     while outbox.unsaved() > 0 {
         let meanwhile = ledger.statistics().await.total;
