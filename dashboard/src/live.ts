@@ -113,11 +113,13 @@ export class LiveStore {
   readonly connection = signal<Connection>({ kind: "idle" });
   /** Grows when rows were added, changed or removed; at most five times a second. */
   readonly version = signal(0);
-  /** Whether the first list is complete. */
+  /** Whether the first list since the stream was opened is complete. */
   readonly complete = signal(false);
   readonly totals: Totals = { opened: 0, ended: 0, sent: 0, received: 0 };
   /** Sessions running, ended ones in view left out. */
   running = 0;
+  /** How many whole lists were read. Before each but the first, events may have been missed. */
+  lists = 0;
   /** The server's clock minus the browser's, milliseconds. */
   clockOffset = 0;
 
@@ -298,6 +300,7 @@ export class LiveStore {
       const id = row.session.session_id;
       if (row.endedAt === 0 && !seen.has(id) && heard?.has(id) !== true) this.#remove(row);
     }
+    this.lists += 1;
     this.complete.value = true;
     this.#changed();
   }
@@ -384,7 +387,11 @@ export class LiveStream {
     source.addEventListener("open", () => {
       this.#tries = 0;
       this.#store.connection.value = { kind: "open" };
-      if (fresh) this.#list();
+      if (fresh) {
+        // Until then the sums would take what was missed for what happens now.
+        this.#store.complete.value = false;
+        this.#list();
+      }
       fresh = false;
     });
     for (const name of ["opened", "updated", "ended"] as const) {

@@ -1,5 +1,5 @@
-// The page's one event stream: open while there is a login.
-import { effect } from "@preact/signals";
+// The page's one event stream: open while there is a login and somebody to see it.
+import { effect, signal } from "@preact/signals";
 import { askLogin } from "./api/auth";
 import { login } from "./api/login";
 import { LiveStream, live } from "./live";
@@ -7,11 +7,23 @@ import { freshen } from "./parts/load";
 
 export const stream = new LiveStream(live, () => void askLogin());
 
-/** Ties the stream to the login, and what is on show to the stream. */
+/** A page that is hidden for so long, milliseconds, leaves its connection to others: browsers have six per server. */
+const HIDDEN_MS = 10_000;
+
+/** Ties the stream to the login and to the page's being seen, and what is on show to the stream. */
 export function beginStream(): void {
+  const seen = signal(!document.hidden);
+  let hidden: ReturnType<typeof setTimeout> | undefined;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(hidden);
+    if (!document.hidden) seen.value = true;
+    else
+      hidden = setTimeout(() => {
+        seen.value = false;
+      }, HIDDEN_MS);
+  });
   effect(() => {
-    const now = login.value;
-    if (now.kind === "in") stream.start();
+    if (login.value.kind === "in" && seen.value) stream.start();
     else stream.stop();
   });
   let lost = false;

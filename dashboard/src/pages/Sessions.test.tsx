@@ -66,3 +66,22 @@ test("an ended session that a later page has again stands once", async () => {
   const summary = (): string => place.querySelector(".summary")?.textContent ?? "";
   await vi.waitFor(() => expect(summary()).toContain("3 among the first 3 of 4 ended sessions"));
 });
+
+test("a list of ended sessions is not up to date where ends may have been missed", async () => {
+  asked.mockImplementation(async () =>
+    Response.json({
+      data: [example({ status: "closed" })],
+      total: 1,
+      page: 1,
+      page_size: 500,
+      total_pages: 1,
+    }),
+  );
+  live.endList(new Set());
+  go(hashOf("sessions", { show: "ended" }));
+  act(() => render(<Sessions />, place));
+  const summary = (): string => place.querySelector(".summary")?.textContent ?? "";
+  await vi.waitFor(() => expect(summary()).toContain("1 ended sessionUp to date"));
+  live.endList(new Set());
+  await vi.waitFor(() => expect(summary()).toContain("1 ended sessionRefresh"));
+});

@@ -206,12 +206,15 @@ function History({ params }: { params: URLSearchParams }) {
 /** Sessions that ended since the list was read; it is not changed under the reader's eyes. */
 function Newer({ since, again }: { since: readonly Row[]; again: () => void }) {
   live.version.value;
-  const known = useRef({ since, ended: live.totals.ended });
-  if (known.current.since !== since) known.current = { since, ended: live.totals.ended };
-  const more = live.totals.ended - known.current.ended;
+  const now = { since, ended: live.totals.ended, lists: live.lists };
+  const known = useRef(now);
+  if (known.current.since !== since) known.current = now;
+  const more = now.ended - known.current.ended;
+  // Ends that nobody heard of are not counted.
+  const missed = known.current.lists > 0 && known.current.lists !== now.lists;
   return (
-    <button type="button" class="small" onClick={again} disabled={more === 0}>
-      {more === 0 ? "Up to date" : `Refresh: ${count(more)} ended since`}
+    <button type="button" class="small" onClick={again} disabled={more === 0 && !missed}>
+      {missed ? "Refresh" : more === 0 ? "Up to date" : `Refresh: ${count(more)} ended since`}
     </button>
   );
 }
