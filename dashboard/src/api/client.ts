@@ -6,6 +6,18 @@ import type { paths } from "./schema";
 /** Where the server's root is, wherever `base_path` puts it; without a slash at the end. */
 export const root = new URL(".", document.baseURI).href.replace(/\/$/, "");
 
+/** An answer is waited for so long, milliseconds: a little longer than the server gives itself for one. */
+export const ANSWER_LIMIT_MS = 35_000;
+
+/** Bounds every question but the one whose answer is as long as the list of sessions. */
+const limit: Middleware = {
+  onRequest({ request, schemaPath }) {
+    if (schemaPath === "/api/sessions/export") return undefined;
+    const signal = AbortSignal.any([request.signal, AbortSignal.timeout(ANSWER_LIMIT_MS)]);
+    return new Request(request, { signal });
+  },
+};
+
 const session: Middleware = {
   onRequest({ request }) {
     const token = csrfToken();
@@ -23,4 +35,4 @@ export const api = createClient<paths>({
   credentials: "same-origin",
   fetch: (request) => globalThis.fetch(request),
 });
-api.use(session);
+api.use(session, limit);

@@ -1,5 +1,5 @@
 // Questions about sessions, and the wish to end them.
-import { api, root } from "./client";
+import { ANSWER_LIMIT_MS, api, root } from "./client";
 import { type Failure, type Outcome, outcome, refusal } from "./outcome";
 import type { paths } from "./schema";
 import { parseSession, type Session } from "./session";
@@ -60,18 +60,31 @@ export async function readRunning(
   take: (sessions: Session[]) => void,
   signal: AbortSignal,
 ): Promise<Failure | null> {
+  // It may take long as a whole, but not for its next part.
+  const silence = new AbortController();
+  let limit: ReturnType<typeof setTimeout> | undefined;
+  const heard = (): void => {
+    clearTimeout(limit);
+    limit = setTimeout(() => silence.abort(), ANSWER_LIMIT_MS);
+  };
+  heard();
   try {
     const { data, error, response } = await api.GET("/api/sessions/export", {
       params: { query: { format: "ndjson", status: "active" } },
       parseAs: "stream",
-      signal,
+      signal: AbortSignal.any([signal, silence.signal]),
     });
     if (!response.ok || !data) return refusal(response, error);
-    await readLines(data, take);
+    await readLines(data, (sessions) => {
+      heard();
+      take(sessions);
+    });
     return null;
   } catch (error) {
     if (signal.aborted) throw error;
     return { kind: "offline" };
+  } finally {
+    clearTimeout(limit);
   }
 }
 

@@ -51,18 +51,37 @@ export function useLoad<T>(
   const [turn, setTurn] = useState(0);
   const beats = how === "often" ? beat.value : 0;
 
-  // A beat and a turn are reasons to load again. What is asked is under way while the place for it is painted.
-  useLayoutEffect(() => {
+  const underWay = useRef<AbortController | null>(null);
+  const answered = useRef(beats);
+
+  const start = (): void => {
     const stop = new AbortController();
+    underWay.current = stop;
+    const asked = beats;
     asking.current(stop.signal).then(
       (answer) => {
         if (stop.signal.aborted) return;
+        underWay.current = null;
+        answered.current = asked;
         setState((before) => ({ key, load: next(before.key === key ? before.load : null, answer) }));
       },
-      () => undefined,
+      () => {
+        if (!stop.signal.aborted) underWay.current = null;
+      },
     );
-    return () => stop.abort();
-  }, [key, turn, beats]);
+  };
+  // Another key and a turn ask at once. What is asked is under way while the place for it is painted.
+  useLayoutEffect(() => {
+    start();
+    return () => {
+      underWay.current?.abort();
+      underWay.current = null;
+    };
+  }, [key, turn]);
+  // A beat waits for an answer that is on its way, which may take longer than the next beat, and asks then.
+  useLayoutEffect(() => {
+    if (underWay.current === null && answered.current !== beats) start();
+  }, [beats, state]);
 
   const again = useCallback(() => setTurn((turns) => turns + 1), []);
   return { load: state.key === key ? state.load : { kind: "loading" }, again };
