@@ -5,6 +5,7 @@
 import { signal } from "@preact/signals";
 import { destination, parseSession, type Session } from "./api/session";
 import { readRunning, streamUrl } from "./api/sessions";
+import { endpoint } from "./format";
 import { WordIndex } from "./words";
 
 /** A session with what is derived from it. Rows are changed in place while their session runs. */
@@ -72,8 +73,8 @@ export function makeRow(session: Session): Row {
 }
 
 function searchText(session: Session): string {
-  const name = destination(session);
-  return `${session.user}\n${name}\n${session.dest_ip}:${session.dest_port}\n${session.source_ip}:${session.source_port}\n${session.session_id}\n${session.acl_rule_matched ?? ""}\n${session.status}\n${session.close_reason ?? ""}\n${session.close_detail ?? ""}\n${session.protocol}\n${session.node_id}`.toLowerCase();
+  const name = endpoint(destination(session), session.dest_port);
+  return `${session.user}\n${name}\n${endpoint(session.dest_ip, session.dest_port)}\n${session.source_ip}:${session.source_port}\n${session.session_id}\n${session.acl_rule_matched ?? ""}\n${session.status}\n${session.close_reason ?? ""}\n${session.close_detail ?? ""}\n${session.protocol}\n${session.node_id}`.toLowerCase();
 }
 
 /** Texts that hardly ever change while a session runs. */

@@ -4,7 +4,7 @@ import { bytes, count, share } from "../format";
 import { useLoad } from "../parts/load";
 import { RankingPanel } from "../parts/Ranking";
 import { WindowChoice, windowHours } from "../parts/window";
-import { destinationLink } from "./Overview";
+import { destinationLink, destinationTitle } from "./Overview";
 
 const TOP = 100;
 
@@ -27,6 +27,7 @@ export function Destinations() {
             weight: row.sessions,
             figures: [count(row.sessions), share(row.sessions, data.total_sessions), bytes(row.bytes)],
             link: destinationLink(row.dest, hours),
+            title: destinationTitle(row.dest),
           }))
         }
       />

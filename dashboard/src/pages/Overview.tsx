@@ -1,7 +1,7 @@
 // What runs now, who uses how much, and whether all is well.
 import type { ComponentChildren } from "preact";
 import { events, type Health, health, type Stats, stats } from "../api/server";
-import { ago, byteRate, bytes, count, duration, perSecond, splitEndpoint, things } from "../format";
+import { ago, byteRate, bytes, count, duration, perSecond, splitEndpoint, things, visible } from "../format";
 import { live } from "../live";
 import { Chart } from "../parts/Chart";
 import { EventList } from "../parts/Events";
@@ -100,10 +100,16 @@ function Charts() {
   );
 }
 
-/** The way to the ended sessions of a destination as rankings name it. */
+/** The way to the ended sessions of a destination as rankings name it; the text narrows them to its port. */
 export function destinationLink(dest: string, hours: number): string {
   const parts = splitEndpoint(dest);
-  return hashOf("sessions", { show: "ended", dest: parts?.host ?? dest, hours: String(hours) });
+  const text = parts === null ? "" : dest;
+  return hashOf("sessions", { show: "ended", dest: parts?.host ?? dest, q: text, hours: String(hours) });
+}
+
+/** What that link shows; rankings count running sessions too. */
+export function destinationTitle(dest: string): string {
+  return `Ended sessions to ${visible(dest)}; those that still run are under Running`;
 }
 
 /** Sums and rankings; without data, places of the same size. */
@@ -157,6 +163,7 @@ function Sums({ data, hours }: { data: Stats | null; hours: number }) {
             weight: dest.sessions,
             figures: [count(dest.sessions), bytes(dest.bytes)],
             link: destinationLink(dest.dest, hours),
+            title: destinationTitle(dest.dest),
           }))}
         />
       </div>

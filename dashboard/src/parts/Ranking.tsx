@@ -11,6 +11,8 @@ export interface Ranked {
   weight: number;
   figures: readonly ComponentChildren[];
   link: string;
+  /** What the link shows, where that is not as many. */
+  title?: string;
   empty?: string;
   /** Whether the page shows more of this one. */
   chosen?: boolean;
@@ -44,7 +46,7 @@ export function Ranking({
           <tr key={rank}>
             <td class="ranked">
               <span class="bar" aria-hidden="true" style={{ width: `${(row.weight / most) * 100}%` }} />
-              <a href={row.link} aria-current={row.chosen === true ? "true" : undefined}>
+              <a href={row.link} title={row.title} aria-current={row.chosen === true ? "true" : undefined}>
                 <Name text={row.name} empty={row.empty ?? "(none)"} />
               </a>
             </td>
