@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
+import type { Health } from "../api/server";
 import { example } from "../example";
 import { makeRow } from "../live";
 import { parseHash } from "../routes";
-import { destinationLink } from "./Overview";
+import { destinationLink, verdict } from "./Overview";
 import { passes, readFilter, tests, toQuery } from "./sessions/filter";
 
 test.each([
@@ -29,4 +30,35 @@ test.each([
     hours: 24,
     dest: /[^[\]]+?(?=]?:443)/.exec(dest)?.[0],
   });
+});
+
+const HEALTH: Health = {
+  status: "ok",
+  version: "0.10.0",
+  uptime_secs: 1,
+  active_sessions: 0,
+  storage: { engine: "sqlite", status: "ok", batches: 1, failures: 0 },
+  journal: {
+    status: "ok",
+    bytes: 0,
+    max_bytes: 1,
+    queued: 0,
+    unsaved: 0,
+    spilled: 0,
+    lost: 0,
+    replaying: false,
+  },
+};
+
+test.each<[string, Partial<Health["journal"]>, Partial<Health>, ReturnType<typeof verdict>]>([
+  ["all is well", {}, {}, { good: true, text: "Every session is recorded." }],
+  ["sessions are lost", { lost: 3 }, {}, { good: false, text: "3 sessions are not recorded, nor will be." }],
+  [
+    "the store is degraded too",
+    { lost: 3 },
+    { status: "degraded" },
+    { good: false, text: "Something needs an operator." },
+  ],
+])("the ledger's verdict where %s", (_what, journal, health, found) => {
+  expect(verdict({ ...HEALTH, ...health, journal: { ...HEALTH.journal, ...journal } })).toEqual(found);
 });

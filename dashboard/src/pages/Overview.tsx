@@ -198,19 +198,23 @@ function Top({
   );
 }
 
+/** What is to be said of the ledger in a line. */
+export function verdict({ status, storage, journal }: Health): { good: boolean; text: string } {
+  if (status !== "ok") return { good: false, text: "Something needs an operator." };
+  if (storage.engine === "off") return { good: true, text: "Sessions are not recorded." };
+  if (journal.lost === 0) return { good: true, text: "Every session is recorded." };
+  const are = journal.lost === 1 ? "is" : "are";
+  return { good: false, text: `${things(journal.lost, "session")} ${are} not recorded, nor will be.` };
+}
+
 /** Whether every session is, or will be, in the store. */
 export function Ledger({ health }: { health: Health }) {
   const { storage, journal } = health;
+  const { good, text } = verdict(health);
   const waits = journal.waiting_since == null ? null : tick.value - Date.parse(journal.waiting_since);
   return (
     <>
-      <p class={`verdict ${health.status === "ok" ? "good" : "bad"}`}>
-        {health.status === "ok"
-          ? storage.engine === "off"
-            ? "Sessions are not recorded."
-            : "Every session is recorded."
-          : "Something needs an operator."}
-      </p>
+      <p class={`verdict ${good ? "good" : "bad"}`}>{text}</p>
       <dl class="facts">
         <div>
           <dt>Store</dt>
