@@ -180,12 +180,16 @@ pub(crate) struct ReadyView {
     get, path = "/ready", tag = "system",
     responses(
         (status = 200, description = "Clients are taken", body = ReadyView),
-        (status = 503, description = "The process is stopping", body = Problem),
+        (status = 503, description = "The process is stopping, or turns all clients away because the journal is full", body = Problem),
     )
 )]
 pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<ReadyView>, Problem> {
-    if api.stopping.is_cancelled() {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping"));
-    }
-    Ok(Json(ReadyView { ready: true }))
+    let why = if api.stopping.is_cancelled() {
+        "the process is stopping"
+    } else if api.table.is_full() {
+        "too many records wait for the store; all clients are turned away until there is room"
+    } else {
+        return Ok(Json(ReadyView { ready: true }));
+    };
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))
 }

@@ -33,22 +33,23 @@ impl Ask for Status {
         if health.version.is_empty() {
             return Err(http.foreign("its answer is not understood"));
         }
-        let stopping = match http.get("/ready", Query::default()).await {
-            Ok(_) => false,
-            Err(Fault::Unable { .. }) => true,
+        let refusal = match http.get("/ready", Query::default()).await {
+            Ok(_) => None,
+            Err(Fault::Unable { detail }) => Some(detail),
             Err(fault) => return Err(fault),
         };
         match self.json {
             true => say_json(&json)?,
-            false => say(&shown(&health, stopping, http.address()))?,
+            false => say(&shown(&health, refusal.as_deref(), http.address()))?,
         }
-        let well = health.status.as_str() == "ok" && !stopping;
+        let well = health.status.as_str() == "ok" && refusal.is_none();
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(NO) })
     }
 }
 
-fn shown(health: &Health, stopping: bool, at: &dyn std::fmt::Display) -> String {
-    let clients = if stopping { "stopping, takes no clients" } else { "takes clients" };
+fn shown(health: &Health, refusal: Option<&str>, at: &dyn std::fmt::Display) -> String {
+    let clients =
+        refusal.map_or("takes clients".to_owned(), |why| format!("takes no clients: {why}"));
     let up = Duration::from_secs(health.uptime_secs);
     table::pairs(&[
         ("server", Some(format!("RustSocks {} at {at}", health.version))),

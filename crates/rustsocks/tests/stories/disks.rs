@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 
+use rustsocks_proto::Command;
+use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::{Proxy, eventually};
 use tempfile::TempDir;
 
 use super::ledger::hold;
-use super::{bytes, ports_of, proxy, some_sessions, sorted, verify};
+use super::{bytes, listener, ports_of, proxy, some_sessions, sorted, verify};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rustsocks");
 
@@ -70,6 +72,38 @@ fn a_full_disk_for_the_database_the_journal_or_both_loses_nothing_once_there_is_
             verify::says(&proxy, 0);
         }
     }
+}
+
+#[test]
+fn a_server_that_turns_all_clients_away_for_want_of_room_is_not_ready() {
+    let proxy = with_a_small_disk(
+        "[sessions]\ndatabase_url = \"sqlite://small/sessions.db\"\n\
+         journal_dir = \"small/journal\"\non_journal_full = \"refuse\"\n",
+    );
+    let ready = || proxy.get("/ready");
+    assert_eq!(ready().status, 200);
+    fill(&proxy);
+    let (_target, address) = listener();
+    eventually("a client to be turned away", || {
+        let mut client = Client::connect(proxy.socks());
+        if !client.greet() {
+            return Some(());
+        }
+        // Each asks the disk for a little more room.
+        client.ask(Command::Connect, &at(address)).granted();
+        None
+    });
+    let answer = ready();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let status = Process::new(PROGRAM)
+        .args(["status", "--api", &format!("http://{}", proxy.api())])
+        .output()
+        .unwrap();
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains("takes no clients: too many records wait"), "{text}");
+    empty(&proxy);
+    eventually("room", || (ready().status == 200).then_some(()));
 }
 
 #[test]
