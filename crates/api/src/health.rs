@@ -82,7 +82,8 @@ pub(crate) struct JournalView {
     /// Ended sessions of these that are in the journal alone, because memory is bounded.
     #[schema(example = 0)]
     spilled: usize,
-    /// Sessions whose final state is gone for good. Stays 0.
+    /// Sessions whose final state is gone for good since the start. Stays 0; while it is not, the
+    /// process is `degraded`, until its next start.
     #[schema(example = 0)]
     lost: u64,
     /// Whether what former runs left is still being saved.
@@ -123,9 +124,11 @@ pub(crate) async fn health(State(api): State<Api>) -> Json<HealthView> {
         },
     };
     let journal = journal(&api);
-    let healthy = ["ok", "off"].contains(&journal.status.as_str());
+    let healthy = storage.status == "ok"
+        && ["ok", "off"].contains(&journal.status.as_str())
+        && journal.lost == 0;
     Json(HealthView {
-        status: if healthy { storage.status.clone() } else { word(true) },
+        status: word(!healthy),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_secs: api.started.elapsed().as_secs(),
         active_sessions: api.table.active(),

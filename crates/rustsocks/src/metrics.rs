@@ -22,7 +22,14 @@ pub(crate) fn page<T>(
             if let Some((ledger, _)) = ledger {
                 let figures = std::sync::Arc::clone(&ledger.figures);
                 let journal = ledger.journal.clone();
-                rustsocks_storage::metrics::register(registry, table, figures, journal);
+                let quarantined = ledger.store.quarantined().is_some();
+                rustsocks_storage::metrics::register(
+                    registry,
+                    table,
+                    figures,
+                    journal,
+                    quarantined,
+                );
             }
         })
     })

@@ -14,14 +14,17 @@ use rustsocks_sessions::Table;
 
 use crate::recorder::{Figures, LATENCY_BUCKETS};
 
-/// Registers the families of the recorder with a registry.
+/// Registers the families of the recorder with a registry; `quarantined` tells whether the store
+/// took the place of a damaged one at the start.
 pub fn register(
     registry: &mut Registry,
     table: &Table,
     figures: Arc<Figures>,
     journal: Option<Journal>,
+    quarantined: bool,
 ) {
-    registry.register_collector(Box::new(Families { table: table.clone(), figures, journal }));
+    let table = table.clone();
+    registry.register_collector(Box::new(Families { table, figures, journal, quarantined }));
 }
 
 #[derive(Debug)]
@@ -29,6 +32,7 @@ struct Families {
     table: Table,
     figures: Arc<Figures>,
     journal: Option<Journal>,
+    quarantined: bool,
 }
 
 impl Families {
@@ -77,6 +81,11 @@ impl Collector for Families {
             ("rustsocks_outbox_queued", "Sessions whose newest state waits", outbox.len()),
             ("rustsocks_outbox_unsaved", "Sessions without a final record yet", outbox.unsaved()),
             ("rustsocks_storage_degraded", "1 while saving fails", figures.is_degraded().into()),
+            (
+                "rustsocks_storage_quarantined",
+                "1 after a start that moved a damaged database aside",
+                self.quarantined.into(),
+            ),
             (
                 "rustsocks_oldest_unsaved_seconds",
                 "Age of the oldest state that waits for the store, at most",

@@ -155,6 +155,10 @@ fn storage_quarantined() {
     let event = told(&proxy, "storage", "error", "it was moved aside and a new one begun");
     let moved = event["details"]["moved_to"].as_str().unwrap();
     assert!(proxy.folder().join(moved).exists(), "{event}");
+    assert_eq!(proxy.metric("rustsocks_storage_quarantined"), 1);
+    assert_eq!(proxy.terminate(), Some(0));
+    proxy.restart();
+    assert_eq!(proxy.metric("rustsocks_storage_quarantined"), 0);
 }
 
 #[test]
