@@ -38,7 +38,7 @@ pub(crate) struct HealthView {
 /// How the store is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StorageView {
-    /// `sqlite`, `memory`, or `off` where sessions are not recorded.
+    /// `sqlite`, `mariadb`, `mysql`, `postgres`, `memory`, or `off` where sessions are not recorded.
     #[schema(example = "sqlite")]
     engine: String,
     /// `ok` or `degraded`.
