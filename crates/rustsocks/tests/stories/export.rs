@@ -130,6 +130,12 @@ fn an_export_is_the_table_whatever_is_in_it() {
     assert_eq!(some.body.lines().count(), 1);
     let running = proxy.get(&format!("{EXPORT}?format=csv&status=active"));
     assert_eq!(running.body.lines().count(), 1, "the head alone");
+    for (elsewhere, name) in [("scope=cluster", "scope: "), ("node=elsewhere", "node: ")] {
+        let answer = proxy.get(&format!("{EXPORT}?format=csv&status=active&{elsewhere}"));
+        assert_eq!(answer.status, 400, "{elsewhere}: {answer:?}");
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with(name), "{answer:?}");
+        assert_eq!(proxy.get(&format!("{EXPORT}?format=csv&{elsewhere}")).status, 200);
+    }
 }
 
 /// `RUSTSOCKS_EXPORT_ROWS=1000000 cargo test --release -p rustsocks --test stories constant_memory
