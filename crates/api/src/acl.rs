@@ -134,6 +134,10 @@ pub(crate) struct TestBody {
     /// A name or an address.
     #[schema(example = "admin.example.com")]
     dest: String,
+    /// The address that the name resolves to, where rules for addresses are to be asked as well.
+    /// The `close_detail` of a session that was refused for its address ends with it.
+    #[schema(example = "192.0.2.1")]
+    address: Option<String>,
     /// The port.
     #[schema(example = 443, maximum = 65535)]
     port: u16,
@@ -182,8 +186,12 @@ pub(crate) async fn test(State(api): State<Api>, body: Bytes) -> Result<Json<Tes
     };
     let protocol =
         optional("protocol", asked.protocol.as_deref(), protocol)?.unwrap_or(Protocol::Tcp);
+    let address = optional("address", asked.address.as_deref(), |text| text.parse().ok())?;
+    if address.is_some() && matches!(host, Host::Ip(_)) {
+        return Err(Problem::bad_request("address: dest is an address already"));
+    }
     let question = Question { user, host: &host, port: asked.port, protocol };
-    let view = match api.acl.explain(&question, None) {
+    let view = match api.acl.explain(&question, address) {
         Some(explanation) => explained(&explanation),
         None => TestView {
             decision: "allow".to_owned(),

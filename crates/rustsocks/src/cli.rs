@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufRead as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -113,6 +114,9 @@ struct AclTest {
     /// The destination.
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_target)]
     dest: Target,
+    /// The address that the name resolves to, to ask the rules for addresses as well.
+    #[arg(long, value_name = "IP")]
+    address: Option<IpAddr>,
     /// tcp or udp.
     #[arg(long, default_value = "tcp", value_parser = ["tcp", "udp"])]
     protocol: String,
@@ -258,8 +262,11 @@ fn acl_test(test: AclTest, config: Option<&Path>) -> ExitCode {
     };
     let protocol = if test.protocol == "udp" { Protocol::Udp } else { Protocol::Tcp };
     let Target { host, port } = &test.dest;
+    if test.address.is_some() && matches!(host, Host::Ip(_)) {
+        return complain(&"--address: the destination is an address already");
+    }
     let question = Question { user: user.as_str(), host, port: *port, protocol };
-    let Some(explanation) = acl.explain(&question, None) else {
+    let Some(explanation) = acl.explain(&question, test.address) else {
         return complain(&"the access rules are switched off");
     };
     let blocked = explanation.verdict().is_some_and(|verdict| !verdict.is_allow());

@@ -115,6 +115,14 @@ fn acl_test_tells_which_rule_decides() {
     assert!(text(&allowed.stdout).contains("Anyone may reach the mirrors"), "{allowed:?}");
     assert_eq!(ask("10.1.2.3:22", "alice").status.code(), Some(0));
     assert_eq!(ask("10.1.2.3", "alice").status.code(), Some(2));
+    let found = |dest: &str, address: &str| {
+        let words = ["acl", "test", "--acl", "acl.toml", "--dest", dest, "--address", address];
+        rustsocks(&words, "")
+    };
+    let by_address = found("mirror.test:443", "2001:db8::7");
+    assert!(text(&by_address.stdout).contains("Anyone may reach the mirrors"), "{by_address:?}");
+    assert_eq!(found("mirror.test:443", "mirror.test").status.code(), Some(2));
+    assert_eq!(found("[2001:db8::7]:443", "2001:db8::7").status.code(), Some(2));
     assert_eq!(ask("2001:db8::7:443", "alice").status.code(), Some(2));
 }
 

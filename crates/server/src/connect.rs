@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     let Dialled { stream: outgoing, peer, egress, verdict } = match dialled {
         Ok(dialled) => dialled,
         Err(error) => {
-            if let DialError::Blocked(verdict) = &error {
+            if let DialError::Blocked { verdict, .. } = &error {
                 session.judged(outcome(verdict));
             } else {
                 let reason = error.reason();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustsocks_access::acl::{Resolved, Verdict};
-use rustsocks_proto::{Host, Reply, Target, reached};
+use rustsocks_proto::{Host, HostName, Reply, Target, reached};
 use rustsocks_relay::socket::choose_port_late;
 use rustsocks_sessions::CloseReason;
 use thiserror::Error;
@@ -53,7 +53,12 @@ pub enum DialError {
     Resolve(#[from] ResolveError),
     /// The access rules forbid every address that the name has.
     #[error("blocked by the access rules")]
-    Blocked(Verdict),
+    Blocked {
+        /// What they say of the first address.
+        verdict: Verdict,
+        /// Which address of which name that is; none where no name was asked for.
+        found: Option<Box<str>>,
+    },
     /// The connection was not made.
     #[error("connecting: {0}")]
     Connect(#[source] io::Error),
@@ -86,7 +91,7 @@ impl DialError {
     pub fn reply(&self) -> Reply {
         match self {
             Self::Resolve(_) => Reply::HostUnreachable,
-            Self::Blocked(_) => Reply::NotAllowed,
+            Self::Blocked { .. } => Reply::NotAllowed,
             Self::TimedOut => Reply::TtlExpired,
             Self::Local(_) => Reply::GeneralFailure,
             Self::Connect(error) => match error.kind() {
@@ -102,7 +107,7 @@ impl DialError {
     pub fn reason(&self) -> CloseReason {
         match self {
             Self::Resolve(_) => CloseReason::DnsFailed,
-            Self::Blocked(_) => CloseReason::RejectedByAcl,
+            Self::Blocked { .. } => CloseReason::RejectedByAcl,
             Self::TimedOut => CloseReason::ConnectTimeout,
             Self::Local(_) => CloseReason::RelayError,
             Self::Connect(error) => match error.kind() {
@@ -117,7 +122,8 @@ impl DialError {
     /// What a person reads beside the reason.
     pub(crate) fn detail(&self) -> Option<Box<str>> {
         match self {
-            Self::Blocked(_) | Self::TimedOut => None,
+            Self::TimedOut => None,
+            Self::Blocked { found, .. } => found.clone(),
             Self::Resolve(error) => Some(error.to_string().into()),
             Self::Connect(error) | Self::Local(error) => Some(error.to_string().into()),
         }
@@ -152,7 +158,7 @@ impl Dialer {
                 let ip = reached(*ip);
                 let verdict = judge(ip.into());
                 if !verdict.is_allow() {
-                    return Err(DialError::Blocked(verdict));
+                    return Err(DialError::Blocked { verdict, found: None });
                 }
                 self.reach(SocketAddr::new(ip, target.port), verdict).await
             }
@@ -164,7 +170,7 @@ impl Dialer {
                     self.figures.lookups.observe(began.elapsed());
                     let Found { addresses, found_as } = found?;
                     let judge = |address| judge(Resolved { address, found_as: found_as.as_ref() });
-                    self.race(&addresses, target.port, &judge).await
+                    self.race(name, &addresses, target.port, &judge).await
                 };
                 Box::pin(racing).await
             }
@@ -189,6 +195,7 @@ impl Dialer {
     /// and takes the first connection (RFC 8305).
     async fn race(
         &self,
+        name: &HostName,
         found: &[IpAddr],
         port: u16,
         judge: &(impl Fn(IpAddr) -> Verdict + Sync),
@@ -199,14 +206,17 @@ impl Dialer {
             let verdict = judge(ip);
             match verdict.is_allow() {
                 true => allowed.push((SocketAddr::new(ip, port), verdict)),
-                false => blocked = blocked.or(Some(verdict)),
+                false => blocked = blocked.or(Some((ip, verdict))),
             }
         }
         let mut waiting = allowed.into_iter();
         let (first, others) = (waiting.next(), waiting.len());
         let (peer, verdict) = match (first, blocked) {
             (Some(first), _) => first,
-            (None, Some(verdict)) => return Err(DialError::Blocked(verdict)),
+            (None, Some((ip, verdict))) => {
+                let found = Some(format!("{name} is {ip}").into());
+                return Err(DialError::Blocked { verdict, found });
+            }
             (None, None) => return Err(ResolveError::NoAddress.into()),
         };
         if others == 0 {

@@ -157,6 +157,19 @@ fn dns_cannot_carry_a_client_past_a_rule_for_addresses() {
     let record = ruled.proxy.record("the name", |record| record["dest_host"] == "good.test");
     assert_eq!(end(&record), ("rejected_by_acl", "rejected_by_acl"));
     assert_eq!(record["acl_rule_matched"], "no loopback");
+    assert_eq!(record["close_detail"], "good.test is 127.0.0.1");
+    let asked = |more: &str| {
+        let body = format!(r#"{{"dest":"good.test","port":{}{more}}}"#, address.port());
+        ruled.proxy.post("/api/acl/test", &body)
+    };
+    assert_eq!(asked("").json()["decision"], "allow");
+    let answer = asked(r#","address":"127.0.0.1""#).json();
+    assert_eq!((&answer["decision"], &answer["rule"]), (&"block".into(), &"no loopback".into()));
+    let answer = asked(r#","address":"good.test""#);
+    assert_eq!(answer.status, 400);
+    assert!(answer.json()["detail"].as_str().unwrap().starts_with("address: "), "{answer:?}");
+    let body = r#"{"dest":"127.0.0.1","port":1,"address":"127.0.0.1"}"#;
+    assert_eq!(ruled.proxy.post("/api/acl/test", body).status, 400);
 }
 
 #[test]
