@@ -19,6 +19,7 @@ pub(crate) fn describe(mut openapi: OpenApi) -> OpenApi {
     openapi.info = info;
     let mut json = serde_json::to_value(&openapi).expect("a description is plain JSON");
     complete(&mut json);
+    allow_in_body(&mut json, "/api/sessions/terminate", "TerminateManyBody");
     serde_json::from_value(json).expect("it was a description before")
 }
 
@@ -39,6 +40,21 @@ fn vocabulary(name: &str) -> Option<Vec<&'static str>> {
         "role" => vec!["read", "operate"],
         _ => return None,
     })
+}
+
+/// Gives a body's type the query parameters of its path as fields.
+fn allow_in_body(json: &mut Value, path: &str, body: &str) {
+    let parameters = json["paths"][path]["post"]["parameters"].clone();
+    let Value::Object(schema) = &mut json["components"]["schemas"][body] else { return };
+    schema.insert("additionalProperties".to_owned(), json!(false));
+    let Some(Value::Object(fields)) = schema.get_mut("properties") else { return };
+    let parameters = parameters.as_array().into_iter().flatten();
+    for parameter in parameters.filter(|parameter| parameter["in"] == "query") {
+        let Some(name) = parameter["name"].as_str() else { continue };
+        let mut field = parameter["schema"].clone();
+        field["description"] = parameter["description"].clone();
+        fields.entry(name).or_insert(field);
+    }
 }
 
 /// Completes a description, from its root down.

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
 use rustsocks_storage::{Answer, Direction, Filter, Page, Paging, Sort, SortKey, StoreError, time};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Api;
 use crate::asker::Asker;
 use crate::history;
-use crate::params::{Both, FilterParams, PageParams, Params, Scope};
+use crate::params::{Both, Fields, FilterParams, Named, PageParams, Scope, in_both};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
@@ -156,20 +156,52 @@ fn detail(asker: &Asker, reason: Option<&str>) -> Result<String, Problem> {
 
 /// What an operator says when ending many sessions.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub(crate) struct TerminateManyBody {
     /// Why, for the records.
     #[schema(example = "abuse report 4711", max_length = 1000)]
     reason: Option<String>,
     /// Whether to tell only which sessions would be ended.
     #[schema(example = true)]
-    dry_run: bool,
+    dry_run: Option<bool>,
     /// Whether every session is really meant, where there is no filter.
     #[schema(example = false)]
-    all: bool,
+    all: Option<bool>,
     /// Of the sessions that the filter finds, these alone: those that a dry run showed.
     #[schema(example = json!(["01a209d1-312c-7766-9078-e3ca9fe9a20f"]))]
     only: Option<Vec<String>>,
+    /// The parameters of the filter, as in the query.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    filter: Fields,
+}
+
+/// The same in the query.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TerminateManyParams {
+    /// Why, for the records.
+    #[param(example = "abuse report 4711", max_length = 1000)]
+    reason: Option<String>,
+    /// Whether to tell only which sessions would be ended.
+    #[param(example = true)]
+    dry_run: Option<bool>,
+    /// Whether every session is really meant, where there is no filter.
+    #[param(example = false)]
+    all: Option<bool>,
+}
+
+impl Named for TerminateManyParams {
+    const NAMES: &'static [&'static str] = &["reason", "dry_run", "all"];
+}
+
+/// What the query or the body gives, but not both.
+fn either<T>(name: &str, query: Option<T>, body: Option<T>) -> Result<Option<T>, Problem> {
+    match query.is_some() && body.is_some() {
+        true => Err(in_both(name)),
+        false => Ok(query.or(body)),
+    }
 }
 
 /// What became of a wish to end many sessions.
@@ -198,10 +230,13 @@ const MOST_SHOWN: usize = 100;
 /// Ends every running session of this node that a filter finds; the filter is that of the
 /// session lists. Each record keeps the operator's reason.
 ///
+/// Everything but `only` may be in the query or in the body, nothing in both.
+///
 /// What opens after a dry run is found as well, unless `only` or `start_before` keep to what that
 /// showed.
 #[utoipa::path(
-    post, path = "/api/sessions/terminate", tag = "sessions", params(FilterParams),
+    post, path = "/api/sessions/terminate", tag = "sessions",
+    params(TerminateManyParams, FilterParams),
     request_body(content = Option<TerminateManyBody>, description = "Optional"),
     responses(
         (status = 200, description = "With `dry_run`: what would be ended", body = Terminated),
@@ -213,11 +248,15 @@ const MOST_SHOWN: usize = 100;
 pub(crate) async fn terminate_many(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
-    Params(wanted): Params<FilterParams>,
+    Both(asked, wanted): Both<TerminateManyParams, FilterParams>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Terminated>), Problem> {
-    let request = wanted.check(api.table.clock().now().wall)?;
-    let TerminateManyBody { reason, dry_run, all, only } = crate::problem::body(&body)?;
+    let body: TerminateManyBody = crate::problem::body(&body)?;
+    let request = wanted.with(body.filter)?.check(api.table.clock().now().wall)?;
+    let reason = either("reason", asked.reason, body.reason)?;
+    let dry_run = either("dry_run", asked.dry_run, body.dry_run)?.unwrap_or(false);
+    let all = either("all", asked.all, body.all)?.unwrap_or(false);
+    let only = body.only;
     let detail = detail(&asker, reason.as_deref())?;
     let only = only.map(ids).transpose()?;
     let mut filter = request.filter;
@@ -233,7 +272,7 @@ pub(crate) async fn terminate_many(
     }
     filter.status = None;
     if filter == Filter::default() && !all {
-        let problem = "all: give a filter, or say in the body that all are meant";
+        let problem = "all: give a filter, or say that all are meant";
         return Err(Problem::bad_request(problem));
     }
     filter.status = Some(Status::Active);

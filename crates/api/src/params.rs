@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use rustsocks_proto::Protocol;
 use rustsocks_sessions::{CloseReason, Status};
 use rustsocks_storage::{Cursor, Direction, Filter, Paging, Sort, SortKey};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use crate::problem::Problem;
@@ -66,7 +67,7 @@ fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
 }
 
 /// Which sessions are meant.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, Serialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FilterParams {
@@ -203,7 +204,59 @@ impl PageParams {
     }
 }
 
+/// Further fields of a JSON object. None is there twice.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Fields(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading;
+        impl<'de> Visitor<'de> for Reading {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("fields")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Map::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if fields.contains_key(&name) {
+                        let problem = format_args!("duplicate field `{name}`");
+                        return Err(serde::de::Error::custom(problem));
+                    }
+                    fields.insert(name, value);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Reading)
+    }
+}
+
+/// The query and the body say the same thing.
+pub(crate) fn in_both(name: &str) -> Problem {
+    Problem::bad_request(format!("{name}: is in the query and in the body"))
+}
+
 impl FilterParams {
+    /// These parameters, and those of a body.
+    pub(crate) fn with(self, body: Fields) -> Result<Self, Problem> {
+        let wrong = |error: serde_json::Error| Problem::bad_request(format!("body: {error}"));
+        let mut all = match serde_json::to_value(self).map_err(wrong)? {
+            Value::Object(query) => query,
+            _ => Map::new(),
+        };
+        all.retain(|_, value| !value.is_null());
+        for (name, value) in body.0 {
+            if all.contains_key(&name) {
+                return Err(in_both(&name));
+            }
+            all.insert(name, value);
+        }
+        serde_json::from_value(Value::Object(all)).map_err(wrong)
+    }
+
     /// Checks every parameter. `now` is what `hours` counts from.
     pub(crate) fn check(self, now: Timestamp) -> Result<Wanted, Problem> {
         let start_after = match (self.hours, &self.start_after) {

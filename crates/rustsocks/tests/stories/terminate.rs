@@ -101,6 +101,28 @@ fn a_request_is_kept_to_what_a_dry_run_showed() {
 }
 
 #[test]
+fn the_filter_and_the_wish_may_be_in_the_query_or_in_the_body() {
+    let proxy = proxy(TWO_USERS);
+    let _alices = running(&proxy, "alice", 2);
+    let _bobs = running(&proxy, "bob", 1);
+    for (query, body) in [
+        ("", r#"{"user":"alice","dry_run":true}"#),
+        ("?user=alice&dry_run=true", ""),
+        ("?user=alice", r#"{"dry_run":true,"hours":1}"#),
+        ("?dry_run=true&all=false", r#"{"user":"alice","min_bytes":0,"node":null}"#),
+    ] {
+        let told = proxy.post(&format!("{TERMINATE}{query}"), body);
+        assert_eq!(told.status, 200, "{query} {body}: {told:?}");
+        assert_eq!(told.json()["matched"], 2, "{query} {body}");
+    }
+    let told = proxy.post(&format!("{TERMINATE}?reason=abuse"), r#"{"user":"bob"}"#);
+    assert_eq!((told.status, &told.json()["terminated"]), (202, &1.into()));
+    let ended = proxy.record("bob's", |record| record["user"] == "bob");
+    assert!(ended["close_detail"].as_str().unwrap().ends_with(": abuse"), "{ended}");
+    assert_eq!(proxy.post(&format!("{TERMINATE}?all=true&dry_run=true"), "").status, 200);
+}
+
+#[test]
 fn nothing_ends_without_a_filter_or_by_a_request_that_is_wrong() {
     let proxy = proxy(TWO_USERS);
     let _alices = running(&proxy, "alice", 2);
@@ -127,6 +149,21 @@ fn nothing_ends_without_a_filter_or_by_a_request_that_is_wrong() {
         ("?user=alice", r#"{"all":1}"#, "body"),
         ("?user=alice", r#"{"reason":7}"#, "body"),
         ("?user=alice", r#"{"force":true}"#, "force"),
+        ("?user=alice&force=true", "", "force"),
+        ("?user=alice&dry_run=maybe", "", "dry_run"),
+        ("?user=alice&only=x", "", "only"),
+        ("?user=alice", r#"{"user":"alice"}"#, "user"),
+        ("?user=alice", r#"{"user":"bob"}"#, "user"),
+        ("?user=alice&dry_run=true", r#"{"dry_run":true}"#, "dry_run"),
+        ("?user=alice&reason=x", r#"{"reason":"x"}"#, "reason"),
+        ("?all=true", r#"{"all":true}"#, "all"),
+        ("", r#"{"user":"alice","user":"bob"}"#, "user"),
+        ("", r#"{"user":7}"#, "body"),
+        ("", r#"{"user":""}"#, "user"),
+        ("", r#"{"usr":"alice"}"#, "usr"),
+        ("", r#"{"user":null}"#, "all"),
+        ("", r#"{"hours":"x"}"#, "body"),
+        ("", r#"{"scope":"cluster","all":true}"#, "scope"),
         ("?user=alice", r#"{"only":["x"]}"#, "only"),
         ("?user=alice", r#"{"only":"x"}"#, "body"),
         ("", r#"{"only":[]}"#, "all"),
