@@ -61,6 +61,8 @@ export function failureText(failure: Failure): string {
 }
 
 function sentence(text: string): string {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  // A file's or a parameter's name at the beginning is no word.
+  const isWord = /^[a-z]+(?=[\s,:]|$)/.test(text);
+  const first = isWord ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?]$/.test(first) ? first : `${first}.`;
 }
