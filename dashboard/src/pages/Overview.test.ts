@@ -54,11 +54,12 @@ test.each<[string, Partial<Health["journal"]>, Partial<Health>, ReturnType<typeo
   ["all is well", {}, {}, { good: true, text: "Every session is recorded." }],
   ["sessions are lost", { lost: 3 }, {}, { good: false, text: "3 sessions are not recorded, nor will be." }],
   [
-    "the store is degraded too",
-    { lost: 3 },
+    "the server minds",
+    { lost: 1 },
     { status: "degraded" },
-    { good: false, text: "Something needs an operator." },
+    { good: false, text: "1 session is not recorded, nor will be." },
   ],
+  ["the store fails", {}, { status: "degraded" }, { good: false, text: "Something needs an operator." }],
 ])("the ledger's verdict where %s", (_what, journal, health, found) => {
   expect(verdict({ ...HEALTH, ...health, journal: { ...HEALTH.journal, ...journal } })).toEqual(found);
 });

@@ -200,11 +200,15 @@ function Top({
 
 /** What is to be said of the ledger in a line. */
 export function verdict({ status, storage, journal }: Health): { good: boolean; text: string } {
+  if (journal.lost > 0) {
+    const are = journal.lost === 1 ? "is" : "are";
+    return { good: false, text: `${things(journal.lost, "session")} ${are} not recorded, nor will be.` };
+  }
   if (status !== "ok") return { good: false, text: "Something needs an operator." };
-  if (storage.engine === "off") return { good: true, text: "Sessions are not recorded." };
-  if (journal.lost === 0) return { good: true, text: "Every session is recorded." };
-  const are = journal.lost === 1 ? "is" : "are";
-  return { good: false, text: `${things(journal.lost, "session")} ${are} not recorded, nor will be.` };
+  return {
+    good: true,
+    text: storage.engine === "off" ? "Sessions are not recorded." : "Every session is recorded.",
+  };
 }
 
 /** Whether every session is, or will be, in the store. */
