@@ -197,3 +197,19 @@ test("a button copies what it says", async () => {
   expect(copied).toMatchObject({ user: "alice", dest_host: "one.example", bytes_sent: 100_000 });
   expect(copied).toEqual(await world.proxy.get(`api/sessions/${copied.session_id}`));
 });
+
+test("a refusal for the address of a name leads to the rule for that address", async () => {
+  const loopback = rule("loopback").replace("loopback.example", "127.0.0.1");
+  await writeFile(join(world.proxy.folder, "acl.toml"), `${HEAD}${loopback}`);
+  const reloaded = await fetch(new URL("api/admin/reload-acl", world.proxy.page), { method: "POST" });
+  expect(reloaded.ok).toBe(true);
+  expect(await Client.ask(world.proxy.socks, "good.example", world.target.port, BOB)).toBe(2);
+  const { page } = await world.open("#/rejections");
+  const line = page.getByRole("row").filter({ hasText: "good.example" }).filter({ hasText: "no loopback" });
+  await line.getByRole("link", { name: /which rule/i }).click();
+  await shows(page.locator(".test-answer"), "Blocked by no loopback");
+  expect(await page.getByLabel("Its address").inputValue()).toBe("127.0.0.1");
+  await page.getByLabel("Its address").fill("");
+  await press(page, "Test");
+  await shows(page.locator(".test-answer"), "Allowed");
+});

@@ -129,3 +129,12 @@ export function splitEndpoint(text: string): { host: string; port: number } | nu
   const port = Number(found?.[3]);
   return host === undefined || port > 65_535 ? null : { host, port };
 }
+
+/** The address that a text ends in; empty where it ends in none. */
+export function addressAtEnd(text: string): string {
+  const last = text.split(" ").at(-1) ?? "";
+  if (last.includes(":")) return URL.canParse(`http://[${last}]/`) ? last : "";
+  // An address of fewer parts is one to a browser, but not to the server.
+  const isWhole = /^\d+\.\d+\.\d+\.\d+$/.test(last) && URL.canParse(`http://${last}/`);
+  return isWhole && new URL(`http://${last}/`).hostname === last ? last : "";
+}

@@ -2,7 +2,7 @@
 import { type Failures, failures } from "../api/server";
 import { destination, reasonText, type Session } from "../api/session";
 import { history } from "../api/sessions";
-import { count, endpoint, share, things } from "../format";
+import { addressAtEnd, count, endpoint, share, things } from "../format";
 import { useLoad } from "../parts/load";
 import { Ranking } from "../parts/Ranking";
 import { Empty, Show } from "../parts/State";
@@ -127,6 +127,8 @@ export function whichRule(session: Session): string {
     dest: destination(session),
     port: String(session.dest_port),
     protocol: session.protocol,
+    // Where a rule for addresses refused a name, the detail tells which address it was.
+    address: session.dest_host == null ? "" : addressAtEnd(session.close_detail ?? ""),
     rule: session.acl_rule_matched ?? "",
   });
 }

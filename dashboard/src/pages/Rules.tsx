@@ -81,17 +81,21 @@ function questionIn(params: URLSearchParams): RuleQuestion | null {
   const port = Number(params.get("port") ?? Number.NaN);
   if (dest === null || dest === "" || !Number.isInteger(port)) return null;
   const user = params.get("user");
+  const address = params.get("address");
   return {
     dest,
     port,
     protocol: params.get("protocol") === "udp" ? "udp" : "tcp",
     ...(user === null ? {} : { user }),
+    ...(address === null ? {} : { address }),
   };
 }
 
 function TestForm() {
   const { params } = route.value;
-  const key = ["user", "dest", "port", "protocol"].map((name) => params.get(name) ?? "").join("\n");
+  const key = ["user", "dest", "address", "port", "protocol"]
+    .map((name) => params.get(name) ?? "")
+    .join("\n");
   const [answer, setAnswer] = useState<Answer>({ kind: "none" });
   const [turn, setTurn] = useState(0);
 
@@ -129,6 +133,7 @@ function TestForm() {
             {
               user: value("user"),
               dest: value("dest"),
+              address: value("address"),
               port: value("port"),
               protocol: value("protocol"),
               rule: null,
@@ -157,6 +162,16 @@ function TestForm() {
             placeholder="name or address"
             spellcheck={false}
             value={params.get("dest") ?? ""}
+          />
+        </label>
+        <label class="field">
+          <span>Its address</span>
+          <input
+            name="address"
+            maxLength={45}
+            placeholder="where a name is asked for"
+            spellcheck={false}
+            value={params.get("address") ?? ""}
           />
         </label>
         <label class="field port">
