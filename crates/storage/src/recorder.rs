@@ -230,6 +230,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     /// Saves what former runs left in the journal, and closes what only the store knows as
     /// running. Nothing of this run is in the store before that.
     async fn recover(&self, stop: &CancellationToken) -> Option<()> {
+        self.figures.behind_since.store(self.now(), Relaxed);
         if let Some(journal) = &self.journal {
             let mut replay = Replay::default();
             let mut done = Vec::new();
@@ -259,6 +260,10 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             (self.notice)(StoreNotice::Crashed(crashed));
         }
         self.figures.recovered.store(true, Relaxed);
+        // What came in meanwhile has a round of its own.
+        if self.table.outbox().is_empty() {
+            self.figures.behind_since.store(0, Relaxed);
+        }
         Some(())
     }
 

@@ -49,6 +49,15 @@ impl Ledger {
     }
 
     async fn on(keep_in_memory: usize, disk: Arc<dyn Disk>) -> Self {
+        Self::held_if(false, keep_in_memory, disk).await.0
+    }
+
+    /// A ledger, and what keeps writers out of its database from before the recorder began.
+    async fn held_if(
+        hold_it: bool,
+        keep_in_memory: usize,
+        disk: Arc<dyn Disk>,
+    ) -> (Self, Option<SqliteConnection>) {
         let folder = TempDir::new().unwrap();
         let table = Table::new(Clock::system(), "node".into(), Rules::default());
         let options = SqliteOptions {
@@ -59,6 +68,10 @@ impl Ledger {
         };
         let store: Store = SqliteStore::open(&options).await.unwrap().0.into();
         let store = Arc::new(store);
+        let holder = match hold_it {
+            true => Some(hold(&options.path).await),
+            false => None,
+        };
         let journal = JournalOptions {
             keep_in_memory,
             disk,
@@ -82,7 +95,7 @@ impl Ledger {
         recording.spawn(async move {
             recorder.run(until).await;
         });
-        Self { folder, table, store, journal, told, figures, stop, recording }
+        (Self { folder, table, store, journal, told, figures, stop, recording }, holder)
     }
 
     fn open(&self) -> OpenSession {
@@ -440,5 +453,18 @@ async fn a_disk_of_the_journal_that_does_not_answer_is_told_and_does_not_starve_
     until("everything in the store", || outbox.unsaved() == 0).await;
     until("word of it", || ledger.told.lock().unwrap().len() == 2).await;
     assert_eq!(outbox.lost(), 0);
+    ledger.stop().await;
+}
+
+#[tokio::test]
+async fn what_former_runs_left_waits_from_the_start_until_it_is_saved() {
+    let (ledger, holder) = Ledger::held_if(true, 3, Arc::new(LocalDisk)).await;
+    let figures = &ledger.figures;
+    let waits = || figures.behind_since.load(Relaxed) != 0;
+    until("a failed try", || figures.failures.load(Relaxed) > 0).await;
+    assert!(waits() && !figures.recovered.load(Relaxed));
+    drop(holder);
+    until("the recovery", || figures.recovered.load(Relaxed)).await;
+    until("nothing waits, though no session came", || !waits()).await;
     ledger.stop().await;
 }
