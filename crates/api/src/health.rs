@@ -86,6 +86,9 @@ pub(crate) struct JournalView {
     /// process is `degraded`, until its next start.
     #[schema(example = 0)]
     lost: u64,
+    /// Segments of former runs that cannot be read; they are left where they are.
+    #[schema(example = 0)]
+    unreadable: u64,
     /// Whether what former runs left is still being saved.
     replaying: bool,
     /// Since when, at most, the oldest state waits, UTC; null when none does.
@@ -124,17 +127,22 @@ pub(crate) async fn health(State(api): State<Api>) -> Json<HealthView> {
         },
     };
     let journal = journal(&api);
-    let healthy = storage.status == "ok"
-        && ["ok", "off"].contains(&journal.status.as_str())
-        && journal.lost == 0;
     Json(HealthView {
-        status: word(!healthy),
+        status: word(!is_well(&storage, &journal)),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_secs: api.started.elapsed().as_secs(),
         active_sessions: api.table.active(),
         storage,
         journal,
     })
+}
+
+/// Whether nothing needs an operator.
+fn is_well(storage: &StorageView, journal: &JournalView) -> bool {
+    storage.status == "ok"
+        && ["ok", "off"].contains(&journal.status.as_str())
+        && journal.lost == 0
+        && journal.unreadable == 0
 }
 
 fn journal(api: &Api) -> JournalView {
@@ -156,6 +164,7 @@ fn journal(api: &Api) -> JournalView {
         unsaved: outbox.unsaved(),
         spilled: outbox.spilled(),
         lost: outbox.lost(),
+        unreadable: api.ledger.as_ref().map_or(0, |all| all.figures.unreadable.load(Relaxed)),
         replaying: api.ledger.as_ref().is_some_and(|all| !all.figures.recovered.load(Relaxed)),
         waiting_since: moment(since),
     }
@@ -195,4 +204,38 @@ pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<ReadyView>, Pro
         return Ok(Json(ReadyView { ready: true }));
     };
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_lost_records_or_cannot_read_some_is_not_well() {
+        let storage = StorageView {
+            engine: "sqlite".to_owned(),
+            status: word(false),
+            degraded_since: None,
+            last_error: None,
+            quarantined: None,
+            batches: 0,
+            failures: 0,
+        };
+        let journal = |lost, unreadable| JournalView {
+            status: "ok".to_owned(),
+            last_error: None,
+            bytes: 0,
+            max_bytes: 0,
+            queued: 0,
+            unsaved: 0,
+            spilled: 0,
+            lost,
+            unreadable,
+            replaying: false,
+            waiting_since: None,
+        };
+        assert!(is_well(&storage, &journal(0, 0)));
+        assert!(!is_well(&storage, &journal(1, 0)));
+        assert!(!is_well(&storage, &journal(0, 1)));
+    }
 }

@@ -95,6 +95,8 @@ pub struct Figures {
     pub latency_micros: AtomicU64,
     /// Whether what former runs left is in the store.
     pub recovered: AtomicBool,
+    /// Segments that former runs left and that cannot be read.
+    pub unreadable: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
 
@@ -237,6 +239,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             for segment in journal.older() {
                 let unreadable = |error: String| {
                     let path = segment.path.clone();
+                    self.figures.unreadable.fetch_add(1, Relaxed);
                     (self.notice)(StoreNotice::Unreadable { path, error });
                 };
                 match std::fs::read(&segment.path).map(|bytes| replay.segment(&bytes)) {

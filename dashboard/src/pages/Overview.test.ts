@@ -46,6 +46,7 @@ const HEALTH: Health = {
     unsaved: 0,
     spilled: 0,
     lost: 0,
+    unreadable: 0,
     replaying: false,
   },
 };

@@ -127,6 +127,7 @@ pub(crate) struct Journal {
     pub(crate) max_bytes: u64,
     pub(crate) unsaved: u64,
     pub(crate) lost: u64,
+    pub(crate) unreadable: u64,
     pub(crate) replaying: bool,
     pub(crate) waiting_since: Option<Text>,
 }

@@ -94,6 +94,10 @@ fn journal(journal: &Journal) -> String {
     if let Some(since) = &journal.waiting_since {
         text.push_str(&format!("; the oldest waits since {}", local(since)));
     }
+    if journal.unreadable > 0 {
+        let segments = counted(journal.unreadable, "segment");
+        text.push_str(&format!("; {segments} of former runs cannot be read"));
+    }
     if journal.replaying {
         text.push_str("; what former runs left is being saved");
     }

@@ -107,6 +107,24 @@ fn a_server_that_turns_all_clients_away_for_want_of_room_is_not_ready() {
 }
 
 #[test]
+fn a_segment_of_a_former_run_that_cannot_be_read_is_told_as_long_as_the_process_runs() {
+    let mut proxy = proxy("");
+    assert_eq!(proxy.terminate(), Some(0));
+    let segment = proxy.folder().join("data/sessions.db.journal/0000000001.journal");
+    std::fs::create_dir(&segment).unwrap();
+    proxy.restart();
+    let health = eventually("the recovery", || {
+        let health = proxy.get("/health").json();
+        (health["journal"]["replaying"] == false).then_some(health)
+    });
+    assert_eq!(
+        (&health["status"], &health["journal"]["unreadable"]),
+        (&"degraded".into(), &1.into())
+    );
+    assert!(segment.exists());
+}
+
+#[test]
 fn a_journal_whose_disk_is_full_at_the_start_is_replayed_and_makes_room_by_that() {
     // What the first run leaves there is there for the second, and nothing else has room.
     let script = "mkdir -p small && mount -t tmpfs -o size=2m tmpfs small && \
