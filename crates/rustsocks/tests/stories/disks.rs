@@ -1,17 +1,16 @@
 //! Disks that fill up, that are read-only, that belong to somebody else; files that are damaged,
 //! and the commands that look after them.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 
-use rustsocks_proto::Command;
-use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::{Proxy, eventually};
 use tempfile::TempDir;
 
 use super::ledger::hold;
-use super::{bytes, listener, ports_of, proxy, some_sessions, sorted, verify};
+use super::{bytes, ports_of, proxy, some_sessions, sorted, verify};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rustsocks");
 
@@ -83,15 +82,13 @@ fn a_server_that_turns_all_clients_away_for_want_of_room_is_not_ready() {
     let ready = || proxy.get("/ready");
     assert_eq!(ready().status, 200);
     fill(&proxy);
-    let (_target, address) = listener();
     eventually("a client to be turned away", || {
-        let mut client = Client::connect(proxy.socks());
-        if !client.greet() {
-            return Some(());
-        }
-        // Each asks the disk for a little more room.
-        client.ask(Command::Connect, &at(address)).granted();
-        None
+        // Each that is not asks the disk for a little more room.
+        let port_0_of_nobody = [5, 1, 0, 1, 127, 0, 0, 1, 0, 0];
+        let mut client = TcpStream::connect(proxy.socks()).ok()?;
+        let greeted = client.write_all(&[5, 1, 0]).and_then(|()| client.read_exact(&mut [0; 2]));
+        let served = greeted.and_then(|()| client.write_all(&port_0_of_nobody));
+        served.and_then(|()| client.read_exact(&mut [0; 10])).is_err().then_some(())
     });
     let answer = ready();
     assert_eq!(answer.status, 503, "{answer:?}");
