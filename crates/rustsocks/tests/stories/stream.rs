@@ -155,8 +155,15 @@ fn a_slow_reader_is_told_how_much_it_missed_and_goes_on() {
     let began = number(&greeting);
     let (mut quick, _) = reader(&proxy, &format!("{STREAM}?min_bytes=1"), None);
     rush(&proxy, 7000);
+    eventually("all but the last 8192 events to be forgotten", || {
+        short(&proxy, 1);
+        let (mut late, _) = reader(&proxy, STREAM, Some(&greeting.id));
+        let missed = late.event().unwrap().data["missed"].as_u64();
+        missed.filter(|missed| *missed >= 14_000 - 8192)
+    });
     short(&proxy, 5);
-    let last = quick.wait_for("the last end", |event| event.name == "ended");
+    let is_last = |event: &Event| event.name == "ended" && event.data["bytes_sent"] == 5;
+    let last = quick.wait_for("the last end", is_last);
     // What its connection holds comes first, then the gap, then what is still there.
     let mut seen = began;
     let mut missed = 0;
