@@ -394,6 +394,7 @@ fn no_password_is_part_of_any_fault() {
 #[test]
 fn what_is_no_secret_is_told() {
     for (text, value) in [
+        #[cfg(feature = "database")]
         ("[sessions]\ndatabase_url = \"sqlite:\"", " = \"sqlite:\""),
         ("[server] # no password\nbind_port = \"x\" # nor a token", ".bind_port = \"x\": invalid"),
         ("server = { bind_port = \"x\" }", "rustsocks.toml:1: server.bind_port = \"x\": invalid"),
@@ -451,6 +452,7 @@ proptest! {
 #[test]
 fn a_setting_that_changes_nothing_is_told() {
     for (text, setting) in [
+        #[cfg(feature = "metrics")]
         ("[metrics]\nenabled = true\n[sessions]\nstats_api_enabled = false\n", "metrics.enabled"),
         ("[[auth.users]]\nusername = \"a\"\npassword = \"b\"\n", "auth.users"),
         ("[sessions]\narchive_dir = \"old\"\nretention_days = 0\n", "sessions.archive_dir"),
