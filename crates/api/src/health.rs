@@ -192,7 +192,7 @@ pub(crate) struct ReadyView {
     get, path = "/ready", tag = "system",
     responses(
         (status = 200, description = "Clients are taken", body = ReadyView),
-        (status = 503, description = "The process is stopping, or turns all clients away because the journal is full", body = Problem),
+        (status = 503, description = "The process is stopping, or turns all clients away because too many records wait", body = Problem),
     )
 )]
 pub(crate) async fn ready(State(api): State<Api>) -> Result<Json<ReadyView>, Problem> {

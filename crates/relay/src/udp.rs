@@ -72,6 +72,13 @@ impl Drops {
         .fetch_add(datagrams, Relaxed);
     }
 
+    /// Counts what the operating system did not take; mostly that is nothing.
+    fn unsent(&self, datagrams: usize) {
+        if datagrams > 0 {
+            self.unsent.fetch_add(datagrams as u64, Relaxed);
+        }
+    }
+
     /// Every count with the name of its reason.
     pub fn counts(&self) -> [(&'static str, u64); 7] {
         [

@@ -165,9 +165,9 @@ impl Resolver {
 
 /// The name that was looked up, if it is another one than was asked for.
 fn other_name(asked: &HostName, found: &str) -> Option<HostName> {
-    let bare = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let found = bare(found);
-    (found != bare(asked.as_str())).then(|| HostName::new(&found).ok()).flatten()
+    let bare = |name| str::strip_suffix(name, '.').unwrap_or(name);
+    let (asked, found) = (bare(asked.as_str()), bare(found));
+    if asked.eq_ignore_ascii_case(found) { None } else { HostName::new(found).ok() }
 }
 
 fn dns(error: NetError) -> ResolveError {

@@ -170,7 +170,7 @@ impl<G: Gate> Task<'_, G> {
             };
             let queue = if to.is_ipv4() { &mut to_v4 } else { &mut to_v6 };
             if self.wire(to, host_name(&header.target)).is_err() {
-                drops.unsent.fetch_add(1, Relaxed);
+                drops.unsent(1);
                 continue;
             }
             let payload = bytes.len();
@@ -186,7 +186,7 @@ impl<G: Gate> Task<'_, G> {
                     session.count_sent(sent.payload as u64);
                 });
             }
-            drops.unsent.fetch_add(unsent as u64, Relaxed);
+            drops.unsent(unsent);
         }
     }
 
@@ -237,9 +237,7 @@ impl<G: Gate> Task<'_, G> {
         });
         match sent {
             Ok(_) => self.session.count_sent(payload.len() as u64),
-            Err(_) => {
-                self.association.drops.unsent.fetch_add(1, Relaxed);
-            }
+            Err(_) => self.association.drops.unsent(1),
         }
     }
 
@@ -306,7 +304,7 @@ fn to_client(
         unsent -= 1;
         session.count_received(sent.payload as u64);
     });
-    association.drops.unsent.fetch_add(unsent as u64, Relaxed);
+    association.drops.unsent(unsent);
 }
 
 /// How many datagrams to ask for: twice what came last, because preparing a slot that stays
