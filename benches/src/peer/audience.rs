@@ -13,6 +13,9 @@ use anyhow::{Context, bail};
 use crate::peer::{Scene, find};
 use crate::roster::Roster;
 
+/// What is asked for without pause.
+const QUESTION: &str = "/api/sessions/stats?window_hours=24";
+
 /// How many read the stream.
 const READERS: usize = 1000;
 
@@ -42,11 +45,13 @@ impl Audience {
     ) -> anyhow::Result<Self> {
         match scene {
             Scene::Asked => {
+                // `wrk` would be as busy with refusals.
+                let _answered = answered(api, QUESTION)?;
                 // Gives way, as if it ran on another machine.
                 let mut command = Command::new("nice");
                 command.args(["-n", "19"]).arg(find("wrk").context("wrk is not installed")?);
                 command.args(["-t1", "-c8", "-d1h"]);
-                command.arg(format!("http://{api}/api/stats?window_hours=24"));
+                command.arg(format!("http://{api}{QUESTION}"));
                 command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
                 let (wrk, _) = roster.spawn(&mut command).context("running wrk")?;
                 Ok(Self::Asking { wrk, roster: Arc::clone(roster) })
@@ -78,15 +83,21 @@ impl Drop for Audience {
 }
 
 fn reader(api: SocketAddrV4) -> anyhow::Result<TcpStream> {
-    let mut stream = TcpStream::connect(api).context("reading the stream")?;
-    let head = format!("GET /api/sessions/stream HTTP/1.1\r\nHost: {api}\r\n\r\n");
+    let stream = answered(api, "/api/sessions/stream")?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// A connection on which the API has begun to answer with 200.
+fn answered(api: SocketAddrV4, path: &str) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(api).with_context(|| format!("asking for {path}"))?;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {api}\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let mut status = [0; 12];
     stream.read_exact(&mut status)?;
     if &status != b"HTTP/1.1 200" {
-        bail!("the stream is refused: {}", String::from_utf8_lossy(&status));
+        bail!("{path} is refused: {}", String::from_utf8_lossy(&status));
     }
-    stream.set_nonblocking(true)?;
     Ok(stream)
 }
 
