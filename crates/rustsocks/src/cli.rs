@@ -269,8 +269,8 @@ fn acl_test(test: AclTest, config: Option<&Path>) -> ExitCode {
     let Some(explanation) = acl.explain(&question, test.address) else {
         return complain(&"the access rules are switched off");
     };
-    let blocked = explanation.verdict().is_some_and(|verdict| !verdict.is_allow());
-    say(&explanation.to_string(), ExitCode::from(u8::from(blocked)))
+    let allowed = explanation.verdict().is_some_and(|verdict| verdict.is_allow());
+    say(&explanation.to_string(), ExitCode::from(u8::from(!allowed)))
 }
 
 /// Reads `host:port`, with IPv6 addresses in brackets.

@@ -114,6 +114,10 @@ fn acl_test_tells_which_rule_decides() {
     assert_eq!(allowed.status.code(), Some(0));
     assert!(text(&allowed.stdout).contains("Anyone may reach the mirrors"), "{allowed:?}");
     assert_eq!(ask("10.1.2.3:22", "alice").status.code(), Some(0));
+    // Not let through as it stands: its addresses will decide.
+    let undecided = ask("undecided.test:443", "anonymous");
+    assert!(text(&undecided.stdout).contains("undecided"), "{undecided:?}");
+    assert_eq!(undecided.status.code(), Some(1));
     assert_eq!(ask("10.1.2.3", "alice").status.code(), Some(2));
     let found = |dest: &str, address: &str| {
         let words = ["acl", "test", "--acl", "acl.toml", "--dest", dest, "--address", address];

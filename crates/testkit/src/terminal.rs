@@ -1,11 +1,13 @@
 //! A program on a terminal of its own: what it shows there, what is typed.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{PipeWriter, Read as _, Write as _};
 use std::num::NonZeroU16;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
@@ -19,6 +21,8 @@ pub struct Terminal {
     ours: File,
     screen: Arc<Mutex<vt100::Parser>>,
     raw: Arc<Mutex<Vec<u8>>>,
+    /// Reads our side until the other end of this is closed.
+    reader: Option<(PipeWriter, JoinHandle<()>)>,
 }
 
 impl std::fmt::Debug for Terminal {
@@ -55,15 +59,32 @@ impl Terminal {
         let raw = Arc::new(Mutex::new(Vec::new()));
         let (mut reading, shown, kept) =
             (ours.try_clone().unwrap(), Arc::clone(&screen), Arc::clone(&raw));
-        // Ends with the program: its terminal cannot be read then.
-        std::thread::spawn(move || {
+        let (closed, open) = std::io::pipe().unwrap();
+        let thread = std::thread::spawn(move || {
             let mut piece = [0; 4096];
-            while let Ok(length @ 1..) = reading.read(&mut piece) {
+            loop {
+                let wanted = PollFlags::IN;
+                let mut both = [PollFd::new(&reading, wanted), PollFd::new(&closed, wanted)];
+                poll(&mut both, None).unwrap();
+                if !both[1].revents().is_empty() {
+                    break;
+                }
+                // Ends with the program too: its terminal cannot be read then.
+                let Ok(length @ 1..) = reading.read(&mut piece) else { break };
                 shown.lock().unwrap().process(&piece[..length]);
                 kept.lock().unwrap().extend_from_slice(&piece[..length]);
             }
         });
-        Self { child, ours, screen, raw }
+        Self { child, ours, screen, raw, reader: Some((open, thread)) }
+    }
+
+    /// Closes the terminal under the program, as closing its window does; gives how it ended.
+    pub fn hang_up(mut self) -> ExitStatus {
+        let (open, thread) = self.reader.take().unwrap();
+        drop(open);
+        thread.join().unwrap();
+        self.ours = File::open("/dev/null").unwrap();
+        self.wait()
     }
 
     /// What is to be seen.

@@ -1,12 +1,13 @@
 //! `rustsocks sessions export`: ended sessions as a file of any length, piece by piece.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::console::filter::Filter;
 use crate::console::http::{Http, Pieces, Question};
@@ -95,10 +96,21 @@ async fn to_file(mut pieces: Pieces, path: &Path) -> Outcome {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);
+    let caught = |kind| signal(kind).map_err(Fault::Output);
+    let mut terminate = caught(SignalKind::terminate())?;
+    let mut hang_up = caught(SignalKind::hangup())?;
+    let mut interrupt = caught(SignalKind::interrupt())?;
+    // Not over a file of somebody else's.
+    let file = File::create_new(&part).map_err(|error| {
+        let problem = format!("{}: {error}", part.display());
+        Fault::Output(io::Error::new(error.kind(), problem))
+    })?;
     let written = tokio::select! {
-        written = write(&mut pieces, &part) => written,
-        // An operator's Ctrl-C leaves nothing behind either.
-        _interrupted = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+        written = write(&mut pieces, file) => written,
+        // Who is told to end leaves nothing behind either.
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+        _ = hang_up.recv() => Ok(ExitCode::from(129)),
+        _ = interrupt.recv() => Ok(ExitCode::from(130)),
     };
     match written {
         Ok(code) if code == ExitCode::SUCCESS => {
@@ -106,15 +118,14 @@ async fn to_file(mut pieces: Pieces, path: &Path) -> Outcome {
             placed.map_err(Fault::Output).map(|()| code)
         }
         other => {
-            // It may not be there at all.
+            // What remains if this fails bears another name than the whole would.
             let _removed = std::fs::remove_file(&part);
             other
         }
     }
 }
 
-async fn write(pieces: &mut Pieces, part: &Path) -> Outcome {
-    let mut file = File::create(part).map_err(Fault::Output)?;
+async fn write(pieces: &mut Pieces, mut file: File) -> Outcome {
     while let Some(piece) = pieces.next().await? {
         file.write_all(&piece).map_err(Fault::Output)?;
     }

@@ -143,7 +143,7 @@ impl Http {
         match (status.is_success(), is_problem) {
             (true, _) => Ok(pieces),
             (false, true) => Err(self.refusal(status, &path, pieces).await),
-            (false, false) => Err(self.foreign(&format!("it answers with {status}"))),
+            (false, false) => Err(self.refused_on_the_way(status)),
         }
     }
 
@@ -194,6 +194,17 @@ impl Http {
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => Fault::Negative { detail },
             status if status.is_client_error() => Fault::Question { detail },
             _ => Fault::Unable { detail },
+        }
+    }
+
+    /// What a refusal means that is not the API's own: a proxy before it may have written it.
+    fn refused_on_the_way(&self, status: StatusCode) -> Fault {
+        let detail = format!("{status}, says what stands before it");
+        match status {
+            StatusCode::UNAUTHORIZED => Fault::Unknown { detail },
+            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Fault::Forbidden { detail },
+            status if status.is_server_error() => Fault::Unable { detail },
+            _ => self.foreign(&format!("it answers with {status}")),
         }
     }
 

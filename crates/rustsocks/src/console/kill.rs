@@ -1,5 +1,6 @@
 //! `rustsocks sessions kill`: ends running sessions, by id or by filter, after asking.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -55,8 +56,10 @@ impl Kill {
     async fn by_id(&self, http: &Http) -> Outcome {
         let mut code = ExitCode::SUCCESS;
         let mut found = Vec::new();
-        for id in &self.ids {
+        let mut asked = HashSet::new();
+        for id in self.ids.iter().filter(|id| asked.insert(*id)) {
             match one(http, id).await {
+                Ok((_, session)) if !session.is_running() => code = negative(id, "it has ended"),
                 Ok(session) => found.push(session),
                 Err(Fault::Negative { detail }) => {
                     code = negative(id, &detail);
@@ -72,22 +75,27 @@ impl Kill {
         if !self.agreed(&table, found.len() as u64)? {
             return Ok(refrained());
         }
-        let mut ended = Vec::new();
+        let mut ended = 0;
         for (_, session) in &found {
             let id = session.session_id.as_str();
             let path = format!("/api/sessions/{id}/terminate");
             match http.post(&path, Query::default(), &self.body()).await {
-                Ok(json) => ended.push(json),
+                Ok(json) if self.json => say_json(&json)?,
+                Ok(_) => ended += 1,
                 Err(Fault::Negative { detail }) => code = negative(id, &detail),
-                Err(fault) => return Err(fault),
+                Err(fault) => {
+                    self.tell(ended)?;
+                    return Err(fault);
+                }
             }
         }
-        match self.json {
-            true => ended.iter().try_for_each(|json| say_json(json))?,
-            false if !ended.is_empty() => say(&told(ended.len() as u64))?,
-            false => {}
-        }
+        self.tell(ended)?;
         Ok(code)
+    }
+
+    /// Says how many were asked to end, if any were.
+    fn tell(&self, ended: u64) -> Result<(), Fault> {
+        if ended > 0 { say(&told(ended)) } else { Ok(()) }
     }
 
     async fn by_filter(&self, http: &Http) -> Outcome {

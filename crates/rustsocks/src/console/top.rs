@@ -9,6 +9,7 @@ mod feed;
 mod screen;
 
 use std::io::{self, IsTerminal as _};
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use clap::Args;
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures_util::StreamExt as _;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -42,6 +43,9 @@ pub(crate) struct Top {
 
 /// Messages that wait for the screen; the stream is read no further then.
 const WAITING: usize = 256;
+
+/// How long the signal may take that says that the terminal is gone.
+const HANG_UP_LIMIT: Duration = Duration::from_millis(100);
 
 /// How often ages and rates move although nothing else does.
 const ROUND: Duration = Duration::from_millis(500);
@@ -96,14 +100,16 @@ struct Running {
 
 /// The whole screen, given back when dropped.
 struct Terminal {
-    drawn: ratatui::DefaultTerminal,
+    /// Never dropped itself: its end complains on standard error, and panics where that is gone.
+    drawn: ManuallyDrop<ratatui::DefaultTerminal>,
 }
 
 impl Terminal {
     fn take() -> Result<Self, Fault> {
         // Sets a panic hook that gives the screen back before the panic is told.
-        ratatui::try_init().map(|drawn| Self { drawn }).map_err(|error| {
-            ratatui::restore();
+        let taken = ratatui::try_init();
+        taken.map(|drawn| Self { drawn: ManuallyDrop::new(drawn) }).map_err(|error| {
+            let _as_far_as_may_be = ratatui::try_restore();
             Fault::Output(error)
         })
     }
@@ -111,7 +117,17 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        ratatui::restore();
+        // A terminal that is gone needs nothing, and nobody is there to be told.
+        let _as_far_as_may_be = self.drawn.show_cursor().and_then(|()| ratatui::try_restore());
+    }
+}
+
+/// What it means that the terminal cannot be used any more: most likely its window was closed.
+async fn gone(hang_up: &mut Signal, error: Option<io::Error>) -> Outcome {
+    match (tokio::time::timeout(HANG_UP_LIMIT, hang_up.recv()).await, error) {
+        (Ok(_), _) => Ok(ExitCode::from(129)),
+        (Err(_), Some(error)) => Err(Fault::Output(error)),
+        (Err(_), None) => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -128,16 +144,17 @@ impl Running {
             let screen = &mut self.screen;
             let api = self.http.address();
             let drawn = terminal.drawn.draw(|frame| draw::draw(frame, screen, api, Instant::now()));
-            drawn.map_err(Fault::Output)?;
+            if let Err(error) = drawn {
+                return gone(&mut hang_up, Some(error)).await;
+            }
             let action = tokio::select! {
                 event = keys.next() => match event {
                     Some(Ok(Event::Key(key))) if key.kind != KeyEventKind::Release => {
                         self.screen.key(key)
                     }
                     Some(Ok(_resized)) => Action::None,
-                    Some(Err(error)) => return Err(Fault::Output(error)),
-                    // The terminal is gone.
-                    None => return Ok(ExitCode::SUCCESS),
+                    Some(Err(error)) => return gone(&mut hang_up, Some(error)).await,
+                    None => return gone(&mut hang_up, None).await,
                 },
                 Some(message) = self.inbox.recv() => {
                     self.take(message);

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::mpsc;
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustsocks_access::operators::new_token;
-use rustsocks_testkit::PATIENCE;
+use rustsocks_testkit::{PATIENCE, eventually};
 use secrecy::ExposeSecret as _;
 
 use super::{complains, listener, program, proxy};
@@ -72,6 +73,19 @@ fn what_is_not_the_api_is_said() {
     let line = complains(proxy.socks(), 4, &["status"]);
     assert!(line.contains(&proxy.socks().to_string()), "{line}");
     assert!(line.contains("is this the API's port?"), "{line}");
+}
+
+#[test]
+fn what_a_reverse_proxy_says_of_its_server_is_no_word_of_a_stranger() {
+    for (status, code, word) in [
+        ("502 Bad Gateway", 4, "cannot answer"),
+        ("504 Gateway Timeout", 4, "cannot answer"),
+        ("401 Unauthorized", 5, "RUSTSOCKS_TOKEN"),
+        ("403 Forbidden", 5, "refuses"),
+    ] {
+        let line = complains(always(status, "text/html", "<h1>"), code, &["status"]);
+        assert!(line.contains(word) && line.contains(&status[4..]), "{line}");
+    }
 }
 
 #[test]
@@ -239,6 +253,38 @@ fn an_export_that_is_cut_is_not_taken_for_a_whole_one() {
     assert!(line.contains("broke off"), "{line}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     complains(address, 4, &["sessions", "export"]);
+}
+
+#[test]
+fn an_export_that_is_told_to_end_leaves_nothing_behind() {
+    let (address, heads) = server(|stream| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked";
+        let _sent = write!(stream, "{head}\r\n\r\n5\r\na,b\r\n\r\n");
+        // Until the program has gone.
+        let _gone = stream.read(&mut [0]);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (file, part) = (folder.path().join("a.csv"), folder.path().join("a.csv.part"));
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
+        let mut export = program(address);
+        let mut export = export
+            .args(["sessions", "export", "-o"])
+            .arg(&file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        heads.recv_timeout(PATIENCE).unwrap();
+        eventually("the first piece", || {
+            std::fs::metadata(&part).is_ok_and(|part| part.len() > 0).then_some(())
+        });
+        kill_process(Pid::from_child(&export), signal).unwrap();
+        assert_eq!(export.wait().unwrap().code(), Some(code));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    std::fs::write(&part, "somebody's").unwrap();
+    let line = complains(address, 4, &["sessions", "export", "-o", file.to_str().unwrap()]);
+    assert!(line.contains("a.csv.part"), "{line}");
+    assert_eq!(std::fs::read_to_string(&part).unwrap(), "somebody's");
 }
 
 #[test]

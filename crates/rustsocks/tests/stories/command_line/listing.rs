@@ -121,8 +121,15 @@ fn sessions_are_ended_by_id_after_a_word_of_consent() {
     let record = proxy.record_from(client.source());
     assert_eq!(record["close_reason"], "admin_terminated");
     assert!(record["close_detail"].as_str().unwrap().ends_with(": abuse \"4711\""), "{record}");
-    let line = complains_to(&proxy, 1, &["sessions", "kill", &id, "--yes"]);
-    assert!(line.contains(&id) && line.contains("ended"), "{line}");
+    for how in ["--yes", "--dry-run"] {
+        let line = complains_to(&proxy, 1, &["sessions", "kill", &id, how]);
+        assert!(line.contains(&id) && line.contains("ended"), "{line}");
+    }
+    let (twice, _open) = (session(&proxy, 1), session(&proxy, 1));
+    let id = running(&proxy).remove(0);
+    let told = says(&proxy, 0, &["sessions", "kill", &id, &id, "--yes"]);
+    assert_eq!(told, "1 session asked to end\n");
+    drop(twice);
 }
 
 fn complains_to(proxy: &Proxy, code: i32, arguments: &[&str]) -> String {

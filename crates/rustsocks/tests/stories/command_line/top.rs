@@ -68,6 +68,15 @@ fn top_gives_the_terminal_back_when_it_is_told_to_end() {
 }
 
 #[test]
+fn top_ends_when_its_window_is_closed() {
+    let proxy = proxy(MEMORY);
+    let top = top(proxy.api(), (80, 24));
+    top.see("no running session");
+    let ended = top.hang_up();
+    assert_eq!(ended.code(), Some(129), "{ended:?}");
+}
+
+#[test]
 fn top_fits_a_small_terminal_and_a_new_size() {
     let proxy = proxy(MEMORY);
     let client = session(&proxy, 1);
