@@ -274,6 +274,8 @@ enum Stage {
 struct Flow {
     direction: Direction,
     held: Held,
+    /// Why the sink did not take what is held.
+    refused: Option<io::Error>,
     stage: Stage,
     /// The source failed; reported once what it sent before is delivered.
     failed: Option<io::Error>,
@@ -290,6 +292,7 @@ impl Flow {
         Self {
             direction,
             held: Held::Nothing,
+            refused: None,
             stage: Stage::Open,
             failed: None,
             told: false,
@@ -357,6 +360,9 @@ impl Flow {
         cx: &mut Context<'_>,
         count: &impl Fn(u64, u64),
     ) -> Poll<io::Result<()>> {
+        if let Some(error) = self.refused.take() {
+            return Poll::Ready(Err(error));
+        }
         loop {
             let (moved, packets) = match &mut self.held {
                 Held::Nothing => return Poll::Ready(Ok(())),
@@ -446,8 +452,12 @@ impl Flow {
             }
             let written = match Pin::new(&mut *hop.sink).poll_write(cx, filled) {
                 Poll::Ready(Ok(written)) => written,
-                // The flush that follows meets the same error and reports it for its side.
-                Poll::Ready(Err(_)) | Poll::Pending => 0,
+                // The flush that follows reports it for its side: the system tells it only once.
+                Poll::Ready(Err(error)) => {
+                    self.refused = Some(error);
+                    0
+                }
+                Poll::Pending => 0,
             };
             if written > 0 {
                 pace.spent(self.direction, written);
