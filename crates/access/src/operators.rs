@@ -68,6 +68,11 @@ pub enum Outcome {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Not looked at: too many others are being looked at.
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
 }
 
 /// Somebody who has proved to be an operator.
@@ -224,10 +229,10 @@ impl Operators {
                 None => Outcome::Denied,
             },
             AuthOutcome::Denied => Outcome::Denied,
-            AuthOutcome::Throttled => {
-                let retry_after = shared.passwords.retry_after(source).unwrap_or(BUSY);
-                Outcome::Throttled { retry_after }
-            }
+            AuthOutcome::Throttled => match shared.passwords.retry_after(source) {
+                Some(retry_after) => Outcome::Throttled { retry_after },
+                None => Outcome::Busy { retry_after: BUSY },
+            },
         }
     }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::StreamExt as _;
-use rustsocks_access::operators::{Operator, Operators, Outcome};
+use rustsocks_access::operators::{Operator, Operators};
 
 use crate::asker::Asker;
 use crate::problem::Problem;
@@ -93,16 +93,7 @@ async fn asker(api: &Api, parts: &Parts) -> Result<Asker, Refusal> {
         }
         None => (Means::Unknown, None, operators.count_failure(source)),
     };
-    match outcome {
-        Outcome::Granted(operator) => Ok(operator.into()),
-        Outcome::Denied => {
-            let claimed = claimed.as_deref().filter(|name| operators.knows(name));
-            Err(Refusal::denied(&api.events, source, means, claimed))
-        }
-        Outcome::Throttled { retry_after } => {
-            Err(Refusal::throttled(&api.events, source, retry_after))
-        }
-    }
+    Refusal::unless_granted(api, outcome, source, means, claimed.as_deref()).map(Into::into)
 }
 
 /// What an `Authorization` header holds (RFC 6750 §2.1, RFC 7617).

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use rustsocks_access::operators::{Operator, Outcome, Role};
+use rustsocks_access::operators::{Operator, Role};
 use rustsocks_storage::time;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -91,18 +91,10 @@ pub(crate) async fn login(
         let detail = "logins are switched off: nobody needs one";
         return Err(Problem::new(StatusCode::CONFLICT, detail).into_response());
     };
-    let operator = match operators.check_password(&username, &password, source).await {
-        Outcome::Granted(operator) => operator,
-        Outcome::Denied => {
-            let user = Some(username.as_str()).filter(|name| operators.knows(name));
-            let refusal = Refusal::denied(&api.events, source, Means::Password, user);
-            return Err(refusal.into_response());
-        }
-        Outcome::Throttled { retry_after } => {
-            let refusal = Refusal::throttled(&api.events, source, retry_after);
-            return Err(refusal.into_response());
-        }
-    };
+    let outcome = operators.check_password(&username, &password, source).await;
+    let claimed = Some(username.as_str());
+    let operator = Refusal::unless_granted(&api, outcome, source, Means::Password, claimed)
+        .map_err(IntoResponse::into_response)?;
     // A browser has one login: the one before ends, and its id is of no use to who may know it.
     cookie::ids(&headers).for_each(|id| operators.log_out(&id));
     let (id, operator) = match operators.log_in(&operator) {

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rustsocks_access::operators::{Operator, Outcome};
 use rustsocks_telemetry::{Category, Events, Occurrence, Severity};
 
+use crate::Api;
 use crate::problem::Problem;
 
 /// By what somebody tried to be let in.
@@ -40,16 +42,37 @@ pub(crate) enum Refusal {
     Denied,
     /// Too many failures.
     Throttled { retry_after: Duration },
+    /// Too many try at once.
+    Busy { retry_after: Duration },
 }
 
 impl Refusal {
-    /// A proof was wrong. `user` is a configured user's name.
-    pub(crate) fn denied(
-        events: &Events,
+    /// The operator whom a proof was of. `claimed` is the name that came with it.
+    ///
+    /// # Errors
+    /// The refusal, of which operators are told.
+    pub(crate) fn unless_granted(
+        api: &Api,
+        outcome: Outcome,
         source: IpAddr,
         means: Means,
-        user: Option<&str>,
-    ) -> Self {
+        claimed: Option<&str>,
+    ) -> Result<Operator, Self> {
+        match outcome {
+            Outcome::Granted(operator) => Ok(operator),
+            Outcome::Denied => {
+                let knows = |name: &&str| api.operators.as_ref().is_some_and(|all| all.knows(name));
+                Err(Self::denied(&api.events, source, means, claimed.filter(knows)))
+            }
+            Outcome::Throttled { retry_after } => {
+                Err(Self::throttled(&api.events, source, retry_after))
+            }
+            Outcome::Busy { retry_after } => Err(Self::Busy { retry_after }),
+        }
+    }
+
+    /// A proof was wrong. `user` is a configured user's name.
+    fn denied(events: &Events, source: IpAddr, means: Means, user: Option<&str>) -> Self {
         let by = means.name();
         // Bounded: a source fails a few times and is not heard then.
         tracing::warn!(%source, by, user, "a login to the API failed");
@@ -60,7 +83,7 @@ impl Refusal {
     }
 
     /// A proof was not looked at.
-    pub(crate) fn throttled(events: &Events, source: IpAddr, retry_after: Duration) -> Self {
+    fn throttled(events: &Events, source: IpAddr, retry_after: Duration) -> Self {
         let message = "a source is not heard by the API for a while after too many failed logins";
         let details = vec![("source", source.to_string())];
         // Such a source may go on at full speed: one line a minute, and a count.
@@ -86,17 +109,18 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             response
         };
+        let later = |why: &str, retry_after: Duration| {
+            let seconds = retry_after.as_secs().saturating_add(1);
+            let detail = format!("{why}; try again in {seconds} s");
+            let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+        };
         match self {
             Self::NoLogin => unauthorized("log in, or send a token or a name and a password"),
             Self::Denied => unauthorized("this is no operator's name and password, nor a token"),
-            Self::Throttled { retry_after } => {
-                let seconds = retry_after.as_secs().saturating_add(1);
-                let detail = format!("too many failed logins; try again in {seconds} s");
-                let mut response =
-                    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
-                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-                response
-            }
+            Self::Throttled { retry_after } => later("too many failed logins", retry_after),
+            Self::Busy { retry_after } => later("too many logins at once", retry_after),
         }
     }
 }

@@ -178,13 +178,10 @@ impl Events {
     /// Adds an occurrence. One that equals an event that came within the last minute raises its
     /// count.
     ///
-    /// Returns whether it is a new event; never where none are kept.
+    /// Returns whether it is a new event, also where none are kept for readers.
     pub fn raise(&self, occurrence: Occurrence) -> bool {
         let (category, severity) = (occurrence.category as usize, occurrence.severity as usize);
         self.counts.0[category][severity].fetch_add(1, Relaxed);
-        if self.limits.max_events == 0 {
-            return false;
-        }
         let now = (self.now)();
         let mut ring = self.lock();
         expire(&mut ring, now, self.limits.retention);
@@ -201,7 +198,12 @@ impl Events {
             }
             return false;
         }
-        if ring.len() >= self.limits.max_events {
+        // Where none are kept for readers, as many as equals are looked for among.
+        let most = match self.limits.max_events {
+            0 => LOOK_AT,
+            most => most,
+        };
+        if ring.len() >= most {
             make_room(&mut ring);
         }
         ring.push_back(Event { first: now, last: now, count: 1, occurrence });
@@ -210,6 +212,9 @@ impl Events {
 
     /// Events, the newest first.
     pub fn recent(&self, query: Query) -> Vec<Event> {
+        if self.limits.max_events == 0 {
+            return Vec::new();
+        }
         let now = (self.now)();
         let mut ring = self.lock();
         expire(&mut ring, now, self.limits.retention);
