@@ -72,7 +72,10 @@ fn a_short_name_that_a_search_list_completes_is_judged_by_both_names() {
         let whole = HostName::new(whole).unwrap();
         let address = "192.0.2.1".parse().unwrap();
         let resolved = Resolved { address, found_as: Some(&whole) };
-        told(&rules.judge_resolved(&ask(&host(asked)), resolved))
+        let verdict = told(&rules.judge_resolved(&ask(&host(asked)), resolved));
+        let later = told(&rules.permits(&ask(&host(asked)), Some(resolved)));
+        assert_eq!(later, verdict, "a running session is judged as a new one");
+        verdict
     };
     assert_eq!(found("open", "open.corp.test"), "block no inside");
     assert_eq!(found("open", "open.other.test"), "allow short");
@@ -153,7 +156,9 @@ fn a_session_that_is_still_resolving_is_not_held_against_its_name() {
     let rules = rules("block", &[R("allow", "net", "192.0.2.0/24", 1)], &[]);
     let host = host("x.test");
     let permits = |resolved: Option<&str>| {
-        rules.permits(&ask(&host), resolved.map(|text| text.parse().unwrap())).is_allow()
+        rules
+            .permits(&ask(&host), resolved.map(|text| text.parse::<IpAddr>().unwrap().into()))
+            .is_allow()
     };
     assert!(permits(None));
     assert!(permits(Some("192.0.2.1")));

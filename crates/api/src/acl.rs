@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use rustsocks_access::acl::{AclError, Explanation, Question, Rule};
+use rustsocks_access::acl::{AclError, Explanation, Question, ReloadReport, Rule};
 use rustsocks_proto::{Host, HostName, Protocol};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +14,25 @@ use utoipa::ToSchema;
 use crate::Api;
 use crate::params::{optional, protocol};
 use crate::problem::{self, Problem};
+
+/// Reads the access rules' file again, and tells operators how that went. Cheap to clone.
+#[derive(Clone)]
+pub struct Reload(Arc<dyn Fn() -> Result<ReloadReport, AclError> + Send + Sync>);
+
+impl Reload {
+    /// One that calls `reload`, which may wait for the disk.
+    pub fn new(
+        reload: impl Fn() -> Result<ReloadReport, AclError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(reload))
+    }
+}
+
+impl std::fmt::Debug for Reload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reload")
+    }
+}
 
 /// One access rule.
 #[derive(Debug, Serialize, ToSchema)]
@@ -242,8 +261,7 @@ pub(crate) struct ReloadView {
     )
 )]
 pub(crate) async fn reload(State(api): State<Api>) -> Result<Json<ReloadView>, Problem> {
-    let acl = api.acl.clone();
-    let reloaded = tokio::task::spawn_blocking(move || acl.reload()).await;
+    let reloaded = tokio::task::spawn_blocking(move || (api.reload.0)()).await;
     let reloaded = reloaded.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the reload did not finish")
     })?;
@@ -256,14 +274,6 @@ pub(crate) async fn reload(State(api): State<Api>) -> Result<Json<ReloadView>, P
             rules: report.rules,
         })),
         Err(error @ AclError::Off) => Err(Problem::new(StatusCode::CONFLICT, error.to_string())),
-        Err(error) => {
-            api.events.raise(rustsocks_telemetry::Occurrence {
-                severity: rustsocks_telemetry::Severity::Error,
-                category: rustsocks_telemetry::Category::Acl,
-                message: "the access rules could not be reloaded; the old ones stay".into(),
-                details: vec![("error", error.to_string())],
-            });
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
-        }
+        Err(error) => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())),
     }
 }

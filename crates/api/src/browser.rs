@@ -22,11 +22,14 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(
     // The description itself is served with the other routes; this one is for the browser.
     let pages = SwaggerUi::new("/swagger-ui").config(config);
     let router: Router<S> = pages.url("/api/openapi.json", openapi.clone()).into();
-    router.layer(middleware::map_response(with_policy))
-}
-
-async fn with_policy(mut response: Response) -> Response {
-    let policy = HeaderValue::from_static(POLICY);
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-    response
+    // The way from `/swagger-ui` to its pages; they do not know that they lie below a base path.
+    let index = HeaderValue::try_from(format!("{base_path}/swagger-ui/")).ok();
+    router.layer(middleware::map_response(move |mut response: Response| {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        if let (Some(location), Some(index)) = (headers.get_mut(header::LOCATION), &index) {
+            location.clone_from(index);
+        }
+        std::future::ready(response)
+    }))
 }

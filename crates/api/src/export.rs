@@ -67,17 +67,11 @@ pub(crate) async fn export(
         None => return Err(Problem::bad_request("format: is missing; csv or ndjson")),
     };
     let request = wanted.check(api.table.clock().now().wall)?;
+    let abroad = request.abroad(api.table.node());
     let mut filter = request.filter;
-    if filter.status == Some(Status::Active) {
-        let own = api.table.node();
-        let abroad = match &filter.node {
-            Some(node) if **node != **own => Some("node"),
-            _ => (request.scope == Some(Scope::Cluster)).then_some("scope"),
-        };
-        if let Some(name) = abroad {
-            let detail = "an export of running sessions is that of this node alone";
-            return Err(Problem::bad_request(format!("{name}: {detail}")));
-        }
+    if let (Some(Status::Active), Some(name)) = (filter.status, abroad) {
+        let detail = "an export of running sessions is that of this node alone";
+        return Err(Problem::bad_request(format!("{name}: {detail}")));
     }
     if request.scope == Some(Scope::Node) {
         filter.node = Some(api.table.node().as_ref().to_owned());

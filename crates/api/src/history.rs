@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use rustsocks_sessions::{Record, SessionId, Status};
 
 use crate::Api;
 use crate::live::session_id;
-use crate::params::{Both, FilterParams, PageParams, Place, Scope, Wanted, text};
+use crate::params::{Both, FilterParams, PageParams, PathText, Place, Scope, Wanted, text};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
@@ -44,7 +44,7 @@ pub(crate) async fn history(
 )]
 pub(crate) async fn of_user(
     State(api): State<Api>,
-    Path(user): Path<String>,
+    PathText(user): PathText,
     Both(place, wanted): Both<PageParams, FilterParams>,
 ) -> Result<Json<SessionPage>, Problem> {
     let mut wanted = wanted.check(api.table.clock().now().wall)?;
@@ -117,7 +117,7 @@ pub(crate) fn page(
 )]
 pub(crate) async fn one(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
 ) -> Result<Json<SessionView>, Problem> {
     let id = session_id(&id)?;
     // The table holds an ended session until it is stored, so there is no gap between the two.

@@ -51,6 +51,7 @@ use rustsocks_telemetry::Events;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use acl::Reload;
 pub use pool::{PoolSource, PoolState};
 pub use routes::openapi_json;
 pub use system::{Effective, SettingsBySection};
@@ -94,6 +95,8 @@ pub struct Api {
     pub acl: Acl,
     /// Who may ask; none where no login is needed.
     pub operators: Option<Operators>,
+    /// Reads the access rules' file again.
+    pub reload: Reload,
     /// The operator events.
     pub events: Events,
     /// The metrics page; none where it is off.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::Api;
 use crate::asker::Asker;
 use crate::history;
-use crate::params::{Both, Fields, FilterParams, Named, PageParams, Scope, in_both};
+use crate::params::{Both, Fields, FilterParams, Named, PageParams, PathText, in_both};
 use crate::problem::Problem;
 use crate::shapes::{SessionPage, SessionView};
 
@@ -26,6 +26,7 @@ use crate::shapes::{SessionPage, SessionView};
     responses(
         (status = 200, description = "Running sessions", body = SessionPage),
         (status = 400, description = "A parameter is wrong", body = Problem),
+        (status = 503, description = "Other nodes are meant, and the store cannot answer now", body = Problem),
     )
 )]
 pub(crate) async fn active(
@@ -35,6 +36,8 @@ pub(crate) async fn active(
     let place = place.check()?;
     let now = api.table.clock().now().wall;
     let wanted = wanted.check(now)?;
+    let own = api.table.node();
+    let abroad = wanted.abroad(own).is_some();
     let mut filter = wanted.filter;
     if filter.status.is_some_and(|status| status != Status::Active) {
         return Err(Problem::bad_request("status: running sessions are all active"));
@@ -54,9 +57,6 @@ pub(crate) async fn active(
     let size = place.page_size;
     let skip = usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(size);
     let mut total = found.len() as u64;
-    let own = api.table.node();
-    let abroad = wanted.scope == Some(Scope::Cluster)
-        || filter.node.as_ref().is_some_and(|node| **node != **own);
     if abroad {
         let most = skip.saturating_add(size);
         if most > MOST_ABROAD {
@@ -117,7 +117,7 @@ pub(crate) struct TerminateBody {
 pub(crate) async fn terminate(
     State(api): State<Api>,
     Extension(asker): Extension<Asker>,
-    Path(id): Path<String>,
+    PathText(id): PathText,
     body: Bytes,
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
     let id = session_id(&id)?;
@@ -259,14 +259,11 @@ pub(crate) async fn terminate_many(
     let only = body.only;
     let detail = detail(&asker, reason.as_deref())?;
     let only = only.map(ids).transpose()?;
-    let mut filter = request.filter;
-    let own = api.table.node();
-    if request.scope == Some(Scope::Cluster)
-        || filter.node.as_ref().is_some_and(|node| **node != **own)
-    {
-        let problem = "scope: many sessions are ended on their own node; ask that one";
-        return Err(Problem::bad_request(problem));
+    if let Some(name) = request.abroad(api.table.node()) {
+        let problem = "many sessions are ended on their own node; ask that one";
+        return Err(Problem::bad_request(format!("{name}: {problem}")));
     }
+    let mut filter = request.filter;
     if filter.status.is_some_and(|status| status != Status::Active) {
         return Err(Problem::bad_request("status: only running sessions can be ended"));
     }

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::Uri;
 use axum::http::request::Parts;
 use jiff::Timestamp;
@@ -32,6 +34,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 pub(crate) trait Named: DeserializeOwned {
     /// The names.
     const NAMES: &'static [&'static str];
+}
+
+/// The one parameter in a path, as text.
+pub(crate) struct PathText(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let rejected = match Path::from_request_parts(parts, state).await {
+            Ok(Path(text)) => return Ok(Self(text)),
+            Err(rejected) => rejected,
+        };
+        Err(match rejected {
+            PathRejection::FailedToDeserializePathParams(error) => match error.into_kind() {
+                ErrorKind::InvalidUtf8InPathParam { key } => {
+                    Problem::bad_request(format!("{key}: is not UTF-8"))
+                }
+                kind => Problem::bad_request(kind.to_string()),
+            },
+            rejected => Problem::bad_request(rejected.body_text()),
+        })
+    }
 }
 
 /// Query parameters of two types: those that the first names, and the others.
@@ -163,6 +188,17 @@ pub(crate) struct Wanted {
     pub(crate) scope: Option<Scope>,
 }
 
+impl Wanted {
+    /// The parameter that asks for other nodes than this one, if one does.
+    pub(crate) fn abroad(&self, own: &str) -> Option<&'static str> {
+        match (&self.filter.node, self.scope) {
+            (Some(node), _) if node != own => Some("node"),
+            (_, Some(Scope::Cluster)) => Some("scope"),
+            _ => None,
+        }
+    }
+}
+
 /// A checked place in a list.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -269,7 +305,9 @@ impl FilterParams {
             }
             (None, text) => optional("start_after", text.as_deref(), moment)?,
         };
-        let ip = |text: &str| text.parse::<IpAddr>().ok();
+        // As records have them.
+        let ip = |text: &str| text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+        let spelled = |text: String| ip(&text).map_or(text, |ip| ip.to_string());
         let scopes = |text: &str| match text {
             "node" => Some(Scope::Node),
             "cluster" => Some(Scope::Cluster),
@@ -283,8 +321,8 @@ impl FilterParams {
             user: text("user", self.user)?,
             status: optional("status", self.status.as_deref(), Status::from_name)?,
             protocol: optional("protocol", self.protocol.as_deref(), protocol)?,
-            dest: text("dest", self.dest)?,
-            dest_ip: text("dest_ip", self.dest_ip)?,
+            dest: text("dest", self.dest)?.map(spelled),
+            dest_ip: text("dest_ip", self.dest_ip)?.map(spelled),
             source_ip: optional("source_ip", self.source_ip.as_deref(), ip)?,
             egress_ip: optional("egress_ip", self.egress_ip.as_deref(), ip)?,
             egress_port: self.egress_port,

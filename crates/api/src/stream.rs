@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Api;
-use crate::params::{FilterParams, Params, Scope};
+use crate::params::{FilterParams, Params};
 use crate::problem::Problem;
 use crate::shapes::SessionView;
 
@@ -379,8 +379,9 @@ pub(crate) async fn stream(
     Params(wanted): Params<FilterParams>,
 ) -> Result<Response, Problem> {
     let request = wanted.check(api.table.clock().now().wall)?;
-    if request.scope == Some(Scope::Cluster) {
-        return Err(Problem::bad_request("scope: the stream is that of this node alone"));
+    if let Some(name) = request.abroad(api.table.node()) {
+        let detail = format!("{name}: the stream is that of this node alone");
+        return Err(Problem::bad_request(detail));
     }
     let last = headers.get("last-event-id").map(HeaderValue::to_str);
     let last = last.transpose().map_err(|_| Problem::bad_request("Last-Event-ID: not text"))?;

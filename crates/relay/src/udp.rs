@@ -18,7 +18,7 @@ pub use association::{Association, bind, has_route, relay};
 use rustsocks_proto::{HostName, Target};
 
 /// An address for a name, or why there is none.
-pub type Resolving = Pin<Box<dyn Future<Output = Result<SocketAddr, Refusal>> + Send>>;
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<SocketAddr, Refusal>> + Send + 'a>>;
 
 /// Why a datagram's destination gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub trait Gate {
     fn judge(&self, target: &Target) -> Result<(), Refusal>;
 
     /// Judges a name, resolves it, and judges the address.
-    fn resolve(&self, name: HostName, port: u16) -> Resolving;
+    fn resolve(&self, name: HostName, port: u16) -> Resolving<'_>;
 
     /// Grows whenever earlier verdicts may no longer hold.
     fn generation(&self) -> u64;

@@ -247,11 +247,13 @@ fn tell(
 }
 
 /// Words for a reload of the access rules.
-pub(crate) fn from_reload(events: &Events, reload: Result<ReloadReport, AclError>) {
+pub(crate) fn from_reload(events: &Events, reload: &Result<ReloadReport, AclError>) {
     match reload {
         Ok(report) => {
             tracing::info!(rules = report.rules, changed = report.changed, "access rules loaded");
         }
+        // There are none to be loaded.
+        Err(AclError::Off) => {}
         Err(error) => {
             tracing::error!(%error, "the access rules could not be reloaded; the old ones stay");
             events.raise(occurrence(

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use rustsocks_access::acl::{Acl, AclWatch};
 use rustsocks_access::auth::Authenticator;
 use rustsocks_access::operators::Operators;
-use rustsocks_api::{Api, Effective, Ledger, Options, PoolSource, PoolState};
+use rustsocks_api::{Api, Effective, Ledger, Options, PoolSource, PoolState, Reload};
 use rustsocks_journal::Journal;
 use rustsocks_server::{
     Authentication as ServerAuthentication, Notice, Server, Settings, Shutdown,
@@ -165,11 +165,9 @@ async fn start(mut config: Config, answering: &Handle) -> anyhow::Result<Running
         Some((form, listener)) => url(form, listener)?,
         None => "off".to_owned(),
     };
-    let local_only = match (&operators, &api_listener) {
-        (None, Some(listener)) => Some(listener.local_addr()?),
-        _ => None,
-    };
-    let server = build_server(&config, &acl, &table, &events, authenticator.clone(), local_only)?;
+    let own = [Some(&listener), api_listener.as_ref()].into_iter().flatten();
+    let own = own.map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    let server = build_server(&config, &acl, &table, &events, authenticator.clone(), own)?;
     let ledger = open_ledger(&config, &table, &events, &ending, &helpers).await?;
     let history = config.history.as_ref().map(|form| {
         let ledger = ledger.as_ref().map(|(ledger, _)| ledger);
@@ -183,6 +181,7 @@ async fn start(mut config: Config, answering: &Handle) -> anyhow::Result<Running
             table: table.clone(),
             ledger: ledger_of_api,
             acl: acl.clone(),
+            reload: reload_of(&acl, &events),
             operators: operators.clone(),
             events: events.clone(),
             points: points.clone(),
@@ -224,6 +223,16 @@ async fn start(mut config: Config, answering: &Handle) -> anyhow::Result<Running
         ending,
         flushed,
         signals,
+    })
+}
+
+/// Lets the API have the access rules read again, as a signal does.
+fn reload_of(acl: &Acl, events: &Events) -> Reload {
+    let (acl, events) = (acl.clone(), events.clone());
+    Reload::new(move || {
+        let reload = acl.reload();
+        notices::from_reload(&events, &reload);
+        reload
     })
 }
 
@@ -362,7 +371,7 @@ fn build_server(
     table: &Table,
     events: &Events,
     authenticator: Option<Authenticator>,
-    local_only: Option<SocketAddr>,
+    own: Vec<SocketAddr>,
 ) -> anyhow::Result<Arc<Server>> {
     let form = &config.server;
     let settings = Settings {
@@ -378,7 +387,7 @@ fn build_server(
             Some(authenticator) => ServerAuthentication::UserPass(authenticator),
             None => ServerAuthentication::None,
         },
-        local_only,
+        own,
     };
     let sink = events.clone();
     let notices = Arc::new(move |notice: Notice| notices::from_server(&sink, notice));
@@ -408,7 +417,7 @@ fn watch_rules(
     }
     let (events, ending) = (events.clone(), ending.clone());
     helpers.spawn(async move {
-        let report = |reload| notices::from_reload(&events, reload);
+        let report = |reload| notices::from_reload(&events, &reload);
         ending.run_until_cancelled(watch.run(report)).await;
     });
 }
@@ -432,12 +441,11 @@ impl Running {
                 served = &mut serving => break served,
                 _ = self.signals.reload.recv() => {
                     if self.acl.is_on() {
-                        notices::from_reload(&self.events, self.acl.reload());
+                        notices::from_reload(&self.events, &self.acl.reload());
                     }
                     let (clients, operators) = (self.authenticator.as_ref(), self.operators.as_ref());
-                    let anybody = clients.is_some() || operators.is_some();
-                    if let Some(path) = self.config.path.as_ref().filter(|_| anybody) {
-                        let reload = reload_users(path, clients, operators);
+                    if let Some(path) = &self.config.path {
+                        let reload = reload_users(path, &self.acl, clients, operators);
                         notices::from_users(&self.events, reload);
                     }
                 }
@@ -504,26 +512,28 @@ fn stop(stopping: &CancellationToken, hurry: &CancellationToken) {
 }
 
 /// Puts the users of the configuration file in force, those of the proxy and those of the API;
-/// returns how many there are. All of them or, where something is wrong, none.
+/// returns how many there are. All of them or, where something is wrong, none: what takes a
+/// restart is wrong here.
 fn reload_users(
     path: &Path,
+    acl: &Acl,
     authenticator: Option<&Authenticator>,
     operators: Option<&Operators>,
 ) -> anyhow::Result<usize> {
+    let restart = |key| anyhow::anyhow!("{key} has changed; restart to put it in force");
     let config = Config::load(path)?;
+    if config.acl.file.is_some() != acl.is_on() {
+        return Err(restart("acl.enabled"));
+    }
     let clients = match (authenticator, config.authentication) {
         (Some(authenticator), Authentication::UserPass(users)) => Some((authenticator, users)),
-        (Some(_), Authentication::None) => {
-            anyhow::bail!("auth.socks_method has changed; restart to put it in force")
-        }
-        (None, _) => None,
+        (None, Authentication::None) => None,
+        _ => return Err(restart("auth.socks_method")),
     };
     let settings = match (operators, config.operators) {
         (Some(operators), Some(settings)) => Some((operators, settings)),
-        (Some(_), None) => {
-            anyhow::bail!("sessions.dashboard_auth.enabled has changed; restart to put it in force")
-        }
-        (None, _) => None,
+        (None, None) => None,
+        _ => return Err(restart("sessions.dashboard_auth.enabled")),
     };
     let mut count = 0;
     if let Some((authenticator, users)) = clients {

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 
-use rustsocks_access::acl::{Acl, Judgement, Question, Resolved, Verdict};
+use rustsocks_access::acl::{Judgement, Question, Resolved, Verdict};
 use rustsocks_proto::{Host, HostName, Protocol, Reply, Target, reached};
 use rustsocks_relay::udp::{
     Association, ClientAddress, Gate, Refusal, Resolving, bind, has_route, relay,
@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 
 use crate::connect::bound;
 use crate::handshake::UNSPECIFIED;
-use crate::resolve::{Resolver, interleave};
+use crate::resolve::interleave;
 use crate::serve::{Client, outcome, part};
 use crate::server::Server;
 
@@ -37,10 +37,8 @@ pub(crate) async fn serve(server: &Server, session: OpenSession, client: Client,
     let source = session.opening().source;
     let gate = Rules {
         session: &session,
-        acl: server.acl.clone(),
-        resolver: server.dialer.resolver.clone(),
-        user: user.into(),
-        egress: server.settings.egress,
+        server,
+        user,
         allowed: AtomicBool::new(false),
         blocked: OnceLock::new(),
     };
@@ -78,10 +76,8 @@ fn open(control: &tokio::net::TcpStream) -> io::Result<(UdpSocket, SocketAddr)> 
 /// The access rules for one association's datagrams.
 struct Rules<'a> {
     session: &'a OpenSession,
-    acl: Acl,
-    resolver: Resolver,
-    user: Arc<str>,
-    egress: Option<IpAddr>,
+    server: &'a Server,
+    user: &'a str,
     allowed: AtomicBool,
     blocked: OnceLock<AclOutcome>,
 }
@@ -102,39 +98,40 @@ impl Rules<'_> {
 
 impl Gate for Rules<'_> {
     fn judge(&self, target: &Target) -> Result<(), Refusal> {
-        let question = question(&self.user, target);
+        let question = question(self.user, target);
         let address = match &target.host {
             Host::Ip(ip) => Some(reached(*ip)),
             Host::Name(_) => None,
         };
-        self.note(&self.acl.permits(&question, address))
+        self.note(&self.server.acl.permits(&question, address.map(Resolved::from)))
     }
 
-    fn resolve(&self, name: HostName, port: u16) -> Resolving {
-        let target = Target { host: Host::Name(name.clone()), port };
-        if let Judgement::Block(verdict) = self.acl.judge(&question(&self.user, &target)) {
-            let refused = self.note(&verdict).err().unwrap_or(Refusal::Blocked);
-            return Box::pin(std::future::ready(Err(refused)));
-        }
-        let (acl, resolver, user, egress) =
-            (self.acl.clone(), self.resolver.clone(), Arc::clone(&self.user), self.egress);
+    fn resolve(&self, name: HostName, port: u16) -> Resolving<'_> {
         Box::pin(async move {
-            let found = resolver.resolve(&name).await.map_err(|_| Refusal::Unresolved)?;
-            let question = question(&user, &target);
+            let Server { acl, dialer, settings, .. } = self.server;
+            let target = Target { host: Host::Name(name.clone()), port };
+            let question = question(self.user, &target);
+            if let Judgement::Block(verdict) = acl.judge(&question) {
+                self.note(&verdict)?;
+            }
+            let found = dialer.resolver.resolve(&name).await.map_err(|_| Refusal::Unresolved)?;
             let found_as = found.found_as.as_ref();
-            let allowed = |address: &IpAddr| {
-                let resolved = Resolved { address: *address, found_as };
-                acl.judge_resolved(&question, resolved).is_allow()
-            };
-            let addresses = interleave(&found.addresses).into_iter().filter(allowed);
-            let allowed: Vec<_> = addresses.map(|ip| SocketAddr::new(ip, port)).collect();
-            let first = *allowed.first().ok_or(Refusal::Blocked)?;
-            Ok(allowed.into_iter().find(|&to| has_route(to, egress)).unwrap_or(first))
+            let judged = interleave(&found.addresses).into_iter().map(|address| {
+                let verdict = acl.judge_resolved(&question, Resolved { address, found_as });
+                (SocketAddr::new(address, port), verdict)
+            });
+            let (allowed, blocked): (Vec<_>, Vec<_>) =
+                judged.partition(|(_, verdict)| verdict.is_allow());
+            let reachable = allowed.iter().find(|(to, _)| has_route(*to, settings.egress));
+            let chosen = reachable.or(allowed.first()).or(blocked.first());
+            let (to, verdict) = chosen.ok_or(Refusal::Unresolved)?;
+            self.note(verdict)?;
+            Ok(*to)
         })
     }
 
     fn generation(&self) -> u64 {
-        self.acl.generation()
+        self.server.acl.generation()
     }
 }
 

@@ -72,7 +72,13 @@ pub(crate) async fn serve(
     };
     session.judged(outcome(&verdict));
     let egress = peer_stream.local_addr().unwrap_or(UNSPECIFIED);
-    let wire = Wire { dest: bound(peer), host: None, egress: bound(egress), connect: None };
+    let wire = Wire {
+        dest: bound(peer),
+        host: None,
+        found_as: None,
+        egress: bound(egress),
+        connect: None,
+    };
     crate::revoke::wire(server, &session, wire, generation);
     if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(peer)).await {
         session.finish(CloseReason::ClientError, Some(error.to_string().into()));
@@ -156,7 +162,7 @@ async fn accept_announced(
         }
         let host = Host::Ip(ip);
         let question = Question { user, host: &host, port: peer.port(), protocol: Protocol::Tcp };
-        let verdict = server.acl.permits(&question, Some(ip));
+        let verdict = server.acl.permits(&question, Some(ip.into()));
         return match verdict.is_allow() {
             true => Arrival::Peer(stream, peer, verdict),
             false => Arrival::Blocked(verdict),

@@ -14,8 +14,8 @@ use crate::notice::Notice;
 use crate::serve::{Client, Ready, outcome, part, stoppable};
 use crate::server::Server;
 
-/// The rule, in records, that keeps clients of other machines away from an API without login.
-const LOCAL_ONLY: &str = "built in: an API without login is for this machine alone";
+/// The rule, in records, that keeps clients of other machines from passing for this one.
+const OWN_PORTS: &str = "built in: loopback ports of this server are for this machine alone";
 
 /// Serves an accepted CONNECT request as far as relaying.
 pub(crate) async fn serve(
@@ -30,7 +30,7 @@ pub(crate) async fn serve(
     let generation = server.acl.generation();
     let judge = |found: Resolved<'_>| {
         if server.settings.keeps_away(source, SocketAddr::new(found.address, target.port)) {
-            let rule = Some(RuleName::built_in(LOCAL_ONLY));
+            let rule = Some(RuleName::built_in(OWN_PORTS));
             return Verdict { decision: Decision::Block, rule };
         }
         let question =
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
             return None;
         }
     };
-    let Dialled { stream: outgoing, peer, egress, verdict } = match dialled {
+    let Dialled { stream: outgoing, peer, egress, verdict, found_as } = match dialled {
         Ok(dialled) => dialled,
         Err(error) => {
             if let DialError::Blocked { verdict, .. } = &error {
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     };
     session.judged(outcome(&verdict));
     let connect = Some(started.elapsed());
-    let wire = Wire { dest: peer, host: None, egress, connect };
+    let wire = Wire { dest: peer, host: None, found_as, egress, connect };
     crate::revoke::wire(server, &session, wire, generation);
     if let Err(error) = answer.send(&mut stream, Reply::Succeeded, bound(egress)).await {
         session.finish(CloseReason::ClientError, Some(error.to_string().into()));

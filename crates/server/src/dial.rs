@@ -43,6 +43,8 @@ pub struct Dialled {
     pub egress: SocketAddr,
     /// What the access rules say of the address.
     pub verdict: Verdict,
+    /// The whole name under which the target's was found, where that is another.
+    pub found_as: Option<HostName>,
 }
 
 /// Why there is no connection.
@@ -170,7 +172,8 @@ impl Dialer {
                     self.figures.lookups.observe(began.elapsed());
                     let Found { addresses, found_as } = found?;
                     let judge = |address| judge(Resolved { address, found_as: found_as.as_ref() });
-                    self.race(name, &addresses, target.port, &judge).await
+                    let dialled = self.race(name, &addresses, target.port, &judge).await?;
+                    Ok(Dialled { found_as, ..dialled })
                 };
                 Box::pin(racing).await
             }
@@ -259,7 +262,7 @@ impl Dialer {
 
 fn dialled(stream: TcpStream, peer: SocketAddr, verdict: Verdict) -> Result<Dialled, DialError> {
     let egress = stream.local_addr().map_err(DialError::Local)?;
-    Ok(Dialled { stream, peer, egress, verdict })
+    Ok(Dialled { stream, peer, egress, verdict, found_as: None })
 }
 
 /// Opens one TCP connection.

@@ -1,6 +1,6 @@
 //! Ending sessions that changed access rules no longer allow.
 
-use rustsocks_access::acl::Question;
+use rustsocks_access::acl::{Question, Resolved};
 use rustsocks_proto::{Command, Host};
 use rustsocks_sessions::{CloseReason, OpenSession, Session, Wire};
 
@@ -63,7 +63,9 @@ fn forbidden_by(server: &Server, session: &Session) -> Option<Box<str>> {
     };
     let user = opening.identity.name();
     let question = Question { user: &user, host, port, protocol: command.protocol() };
-    let verdict = server.acl.permits(&question, wire.map(|wire| wire.dest.ip()));
+    let resolved =
+        wire.map(|wire| Resolved { address: wire.dest.ip(), found_as: wire.found_as.as_ref() });
+    let verdict = server.acl.permits(&question, resolved);
     if verdict.is_allow() {
         return None;
     }

@@ -61,14 +61,21 @@ pub struct Settings {
     pub pipes: usize,
     /// How clients prove who they are.
     pub authentication: Authentication,
-    /// What only clients on this machine are led to: an API that asks for no login.
-    pub local_only: Option<SocketAddr>,
+    /// Where this process listens. Clients of other machines are not led there by way of loopback,
+    /// where they would pass for this machine: before the API, and before this proxy itself.
+    pub own: Vec<SocketAddr>,
 }
 
 impl Settings {
     /// Whether a client may not be led to an address that is for this machine alone.
     pub(crate) fn keeps_away(&self, client: SocketAddr, target: SocketAddr) -> bool {
-        self.local_only == Some(target) && !client.ip().to_canonical().is_loopback()
+        let listens = |own: &SocketAddr| {
+            let ip = own.ip().to_canonical();
+            own.port() == target.port() && (ip.is_unspecified() || ip == target.ip())
+        };
+        target.ip().is_loopback()
+            && !client.ip().to_canonical().is_loopback()
+            && self.own.iter().any(listens)
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Wire {
     pub dest: SocketAddr,
     /// The name a datagram was addressed to, where the request itself named none.
     pub host: Option<HostName>,
+    /// The whole name under which the requested one was found, where a search list completed it.
+    pub found_as: Option<HostName>,
     /// Our own side of it.
     pub egress: SocketAddr,
     /// How long resolving and connecting took; none where nothing was connected.

@@ -115,7 +115,7 @@ impl Acl {
     }
 
     /// Whether an existing session may go on; see [`Rules::permits`].
-    pub fn permits(&self, question: &Question<'_>, resolved: Option<IpAddr>) -> Verdict {
+    pub fn permits(&self, question: &Question<'_>, resolved: Option<Resolved<'_>>) -> Verdict {
         match &self.file {
             Some(file) => file.rules.load().permits(question, resolved),
             None => OFF,

@@ -134,12 +134,12 @@ impl Rules {
 
     /// Whether a session that already exists may go on under these rules.
     ///
-    /// `resolved` is the address it is connected to, or `None` while it is still resolving; then
+    /// `resolved` is what it is connected to, or `None` while it is still resolving; then
     /// a name on which only the address can decide is not held against it, because the dialler
     /// judges each address by the rules of that moment.
-    pub fn permits(&self, question: &Question<'_>, resolved: Option<IpAddr>) -> Verdict {
+    pub fn permits(&self, question: &Question<'_>, resolved: Option<Resolved<'_>>) -> Verdict {
         match resolved {
-            Some(address) => self.judge_resolved(question, address),
+            Some(resolved) => self.judge_resolved(question, resolved),
             None => match self.judge(question) {
                 Judgement::Allow(verdict) | Judgement::Block(verdict) => verdict,
                 Judgement::NeedsAddress => {

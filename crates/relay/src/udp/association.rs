@@ -69,7 +69,7 @@ struct Task<'a, G> {
     gate: &'a G,
     outward: Outward,
     peers: Peers,
-    names: Names,
+    names: Names<'a>,
     generation: u64,
     /// Whether the relay socket is connected to the client.
     connected: bool,
@@ -222,7 +222,8 @@ impl<G: Gate> Task<'_, G> {
             let socket = self.outward.socket_for(to, self.association.egress)?;
             let mut egress = egress_towards(to, self.association.egress);
             egress.set_port(socket.local_addr()?.port());
-            self.session.wired(Wire { dest: to, host: host.cloned(), egress, connect: None });
+            let host = host.cloned();
+            self.session.wired(Wire { dest: to, host, found_as: None, egress, connect: None });
         }
         Ok(())
     }

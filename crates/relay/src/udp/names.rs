@@ -20,9 +20,9 @@ const FRESH: Duration = Duration::from_secs(30);
 
 type Key = (HostName, u16);
 
-struct UnderWay {
+struct UnderWay<'a> {
     key: Key,
-    resolving: Resolving,
+    resolving: Resolving<'a>,
     waiting: Vec<Box<[u8]>>,
 }
 
@@ -45,19 +45,19 @@ pub(crate) enum Lookup {
 
 /// The names of one association.
 #[derive(Default)]
-pub(crate) struct Names {
+pub(crate) struct Names<'a> {
     known: HashMap<Key, (Result<SocketAddr, Refusal>, Instant)>,
-    under_way: Vec<UnderWay>,
+    under_way: Vec<UnderWay<'a>>,
 }
 
-impl Names {
+impl<'a> Names<'a> {
     /// Looks a name up; puts the payload aside where the answer is still to come.
     pub(crate) fn look_up(
         &mut self,
         name: &HostName,
         port: u16,
         payload: &[u8],
-        gate: &impl Gate,
+        gate: &'a impl Gate,
     ) -> Lookup {
         let key = (name.clone(), port);
         if let Some((answer, at)) = self.known.get(&key) {

@@ -121,28 +121,45 @@ fn own_address() -> Option<IpAddr> {
 }
 
 #[test]
-fn clients_of_other_machines_are_not_led_to_an_api_that_asks_for_no_login() {
+fn clients_of_other_machines_do_not_pass_for_this_one_before_the_api() {
     let Some(own) = own_address() else {
         eprintln!("this machine has no address but loopback: only its own clients are tried");
         return;
     };
-    let proxy = super::proxy("[server]\nbind_address = \"0.0.0.0\"\n");
-    let from_elsewhere = SocketAddr::new(own, proxy.socks().port());
-    let api = proxy.api();
-    for ip in ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"] {
-        let wish = at(SocketAddr::new(ip.parse().unwrap(), api.port()));
-        let client = Client::connect(from_elsewhere);
-        let source = client.source();
-        let mut client = client;
+    let logins = "[sessions.dashboard_auth]\nenabled = true\n[[sessions.dashboard_auth.users]]\n\
+                  username = \"op\"\npassword = \"a long password\"\n";
+    for more in ["", logins] {
+        let proxy = super::proxy(&format!("[server]\nbind_address = \"0.0.0.0\"\n{more}"));
+        let near = SocketAddr::new("127.0.0.1".parse().unwrap(), proxy.socks().port());
+        let far = SocketAddr::new(own, near.port());
+        let api = proxy.api();
+        let mut led_to = Vec::new();
+        for ip in ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"] {
+            led_to.push(SocketAddr::new(ip.parse().unwrap(), api.port()));
+        }
+        // Nor by a second way through the proxy, which would make them clients of this machine.
+        for ip in ["127.0.0.1", "127.8.7.6", "0.0.0.0"] {
+            led_to.push(SocketAddr::new(ip.parse().unwrap(), near.port()));
+        }
+        for wish in led_to {
+            let mut client = Client::connect(far);
+            let source = client.source();
+            assert!(client.greet());
+            let reply = client.ask(Command::Connect, &at(wish)).refused();
+            assert_eq!(reply, Reply::NotAllowed, "{wish}");
+            if more.is_empty() {
+                let record = proxy.record_from(source);
+                assert_eq!(end(&record), ("rejected_by_acl", "rejected_by_acl"));
+                let rule = record["acl_rule_matched"].as_str().unwrap();
+                assert!(rule.contains("for this machine alone"), "{rule}");
+            }
+        }
+        Client::socks5(near, Command::Connect, &at(api)).granted();
+        // The way through the outer address leads back as a client of that.
+        let mut client = Client::socks5(far, Command::Connect, &at(far)).granted();
         assert!(client.greet());
-        assert_eq!(client.ask(Command::Connect, &wish).refused(), Reply::NotAllowed, "{ip}");
-        let record = proxy.record_from(source);
-        assert_eq!(end(&record), ("rejected_by_acl", "rejected_by_acl"));
-        let rule = record["acl_rule_matched"].as_str().unwrap();
-        assert!(rule.contains("API without login"), "{rule}");
+        assert_eq!(client.ask(Command::Connect, &at(api)).refused(), Reply::NotAllowed);
     }
-    let near = SocketAddr::new("127.0.0.1".parse().unwrap(), proxy.socks().port());
-    Client::socks5(near, Command::Connect, &at(api)).granted();
 }
 
 #[test]

@@ -243,6 +243,9 @@ fn filters_and_orders_narrow_the_history() {
     assert_eq!(ask("user=anonymous&hours=1").len(), 8);
     assert_eq!(ask("user=nobody").len(), 0);
     assert_eq!(ask("status=closed&protocol=tcp&dest=127.0.0.1").len(), 8);
+    // However an address is written.
+    assert_eq!(ask("source_ip=::ffff:127.0.0.1&dest_ip=0:0:0:0:0:FFFF:7F00:1").len(), 8);
+    assert_eq!(ask("dest=::ffff:127.0.0.1&egress_ip=::ffff:7f00:1").len(), 8);
     assert_eq!(ask("status=active").len(), 0);
     assert_eq!(ask("start_before=2020-01-01T00:00:00Z").len(), 0);
     let one = proxy.records().remove(0);
@@ -318,6 +321,18 @@ fn every_path_lies_below_the_base_path() {
     ] {
         assert_eq!(proxy.get(&format!("/books{path}")).status, 200, "{path}");
         problem(&proxy.get(path), 404);
+    }
+    let answer = proxy.get("/books/swagger-ui");
+    assert_eq!(answer.header("location"), Some("/books/swagger-ui/"), "{answer:?}");
+}
+
+#[test]
+fn a_path_that_is_not_utf_8_is_told_by_the_name_of_its_part() {
+    let proxy = proxy("[sessions]\nstorage = \"memory\"\n");
+    for (path, name) in [("/api/users/%FF/sessions", "user: "), ("/api/sessions/%FF", "id: ")] {
+        let answer = proxy.get(path);
+        problem(&answer, 400);
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with(name), "{answer:?}");
     }
 }
 

@@ -89,6 +89,34 @@ fn a_hangup_signal_reloads_the_users() {
 }
 
 #[test]
+fn what_a_reload_cannot_change_is_told_and_changes_nothing() {
+    let proxy = proxy("");
+    let config = proxy.folder().join("rustsocks.toml");
+    let before = std::fs::read_to_string(&config).unwrap();
+    let acl = proxy.folder().join("acl.toml");
+    std::fs::write(&acl, "[global]\ndefault_policy = \"block\"\n").unwrap();
+    let logins = "[sessions.dashboard_auth]\nenabled = true\n[[sessions.dashboard_auth.users]]\n\
+                  username = \"op\"\npassword = \"a long password\"\n";
+    let rules = format!("[acl]\nenabled = true\nconfig_file = \"{}\"\n", acl.display());
+    for (key, more) in [
+        ("auth.socks_method", users(&[("alice", "secret")]).as_str()),
+        ("sessions.dashboard_auth.enabled", logins),
+        ("acl.enabled", &rules),
+    ] {
+        std::fs::write(&config, format!("{before}\n{more}")).unwrap();
+        proxy.signal(Signal::HUP);
+        eventually(key, || {
+            let events = proxy.get("/api/telemetry/events?category=security").json();
+            let told = |event: &serde_json::Value| {
+                event["details"]["error"].as_str().is_some_and(|error| error.contains(key))
+            };
+            events.as_array().unwrap().iter().any(told).then_some(())
+        });
+    }
+    assert!(Client::connect(proxy.socks()).greet(), "nobody is asked for a password yet");
+}
+
+#[test]
 fn no_password_ever_reaches_an_answer_or_the_log() {
     let proxy = proxy(&users(&[("alice", "hunter2hunter2")]));
     let mut client = Client::connect(proxy.socks());

@@ -84,7 +84,11 @@ fn a_filter_narrows_the_stream_and_wrong_ones_are_a_400() {
         assert_eq!(answer.status, 400, "{wrong}");
         assert!(answer.json()["detail"].as_str().unwrap().contains(wrong), "{answer:?}");
     }
-    assert_eq!(proxy.get(&format!("{STREAM}?scope=cluster")).status, 400);
+    for (elsewhere, name) in [("scope=cluster", "scope: "), ("node=elsewhere", "node: ")] {
+        let answer = proxy.get(&format!("{STREAM}?{elsewhere}"));
+        assert_eq!(answer.status, 400, "{elsewhere}");
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with(name), "{answer:?}");
+    }
 }
 
 #[test]

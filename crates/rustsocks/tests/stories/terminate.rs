@@ -138,7 +138,7 @@ fn nothing_ends_without_a_filter_or_by_a_request_that_is_wrong() {
         ("?user=a%00", "", "user"),
         ("?status=closed", r#"{"all":true}"#, "status"),
         ("?scope=cluster", r#"{"all":true}"#, "scope"),
-        ("?node=elsewhere", r#"{"all":true}"#, "scope"),
+        ("?node=elsewhere", r#"{"all":true}"#, "node"),
         ("?page=1&user=alice", "", "page"),
         ("?hours=0", "", "hours"),
         ("?source_ip=1.2.3", "", "source_ip"),

@@ -241,6 +241,47 @@ fn the_rules_judge_every_datagram() {
 }
 
 #[test]
+fn the_verdict_on_a_name_is_in_the_record() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("acl.toml");
+    std::fs::write(
+        &file,
+        "[global]\ndefault_policy = \"allow\"\n[[users]]\nusername = \"anonymous\"\n\
+         [[users.rules]]\naction = \"block\"\ndescription = \"not three\"\n\
+         destinations = [\"127.0.0.3\"]\nports = [\"*\"]\nprotocols = [\"udp\"]\n\
+         [[users.rules]]\naction = \"allow\"\ndescription = \"the echo\"\n\
+         destinations = [\"echo.test\"]\nports = [\"*\"]\nprotocols = [\"udp\"]\n",
+    )
+    .unwrap();
+    let (good, bad) = (echo("127.0.0.1:0"), echo("127.0.0.3:0"));
+    let dns = FakeDns::start(&[("echo.test", &["127.0.0.1"]), ("three.test", &["127.0.0.3"])]);
+    let config = format!("[acl]\nenabled = true\nconfig_file = \"{}\"\n", file.display());
+    let proxy = proxy(&format!("{config}{}", dns.config()));
+    let association = Association::open(&proxy);
+    let source = association.control.source();
+    association.send(&named("three.test", bad.port()), b"no");
+    eventually("the drop", || (dropped(&proxy, "blocked") == 1).then_some(()));
+    association.send(&named("echo.test", good.port()), b"yes");
+    assert_eq!(association.receive(), (at(good), b"yes".to_vec()));
+    drop(association.control);
+    let record = proxy.record_from(source);
+    assert_eq!(
+        (&record["acl_decision"], &record["acl_rule_matched"]),
+        (&"allow".into(), &"the echo".into())
+    );
+    let association = Association::open(&proxy);
+    let source = association.control.source();
+    association.send(&named("three.test", bad.port()), b"no");
+    eventually("the drop", || (dropped(&proxy, "blocked") == 2).then_some(()));
+    drop(association.control);
+    let record = proxy.record_from(source);
+    assert_eq!(
+        (&record["acl_decision"], &record["acl_rule_matched"]),
+        (&"block".into(), &"not three".into())
+    );
+}
+
+#[test]
 fn an_association_ends_after_the_idle_time() {
     let proxy = proxy("[server]\nidle_timeout_secs = 1\n");
     let association = Association::open(&proxy);

@@ -202,6 +202,7 @@ fn the_record_shows_where_the_session_really_went() {
     session.wired(Wire {
         dest: "[2001:db8::1]:443".parse().unwrap(),
         host: None,
+        found_as: None,
         egress: "[2001:db8::2]:5000".parse().unwrap(),
         connect: Some(Duration::from_millis(3)),
     });
