@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -34,6 +35,10 @@ const MOST_CONNECTIONS: usize = 2048;
 
 /// What a connection may hold of a request's head, and of an answer that its client does not read.
 const CONNECTION_BUFFER: usize = 16 << 10;
+
+/// What the system takes of an answer beyond what is on its way; it would take megabytes for each
+/// client that does not read.
+const UNSENT_BYTES: u32 = 64 << 10;
 
 /// The largest body.
 const BODY_BYTES: usize = 1 << 20;
@@ -62,6 +67,8 @@ impl Api {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
                 match listener.accept().await {
                     Ok((stream, peer)) => {
+                        // An older kernel takes more, that is all.
+                        let _unbounded = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
                         let (app, stop) = (app.clone(), stop.clone());
                         connections.spawn(async move {
                             serve_connection(stream, Peer(peer.ip()), app, stop).await;

@@ -276,7 +276,22 @@ fn slow_readers_cost_bounded_memory_and_starve_nobody() {
     println!("{count} readers that do not read: {} KiB, {each} bytes each", grown >> 10);
     // The ring itself, and what a connection may hold for each.
     assert!(grown < (40 << 20) + count as u64 * (48 << 10), "{grown} bytes");
+    let queued = queued_by_the_system(proxy.api().port());
+    println!("the system holds {} KiB for the slowest", queued >> 10);
+    assert!(queued < 192 << 10, "{queued} bytes");
     drop(readers);
+}
+
+/// The most bytes that the system holds for a client of a port which has not taken them.
+fn queued_by_the_system(port: u16) -> u64 {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let queue = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let ours = fields.next()?.ends_with(&format!(":{port:04X}"));
+        let (sent, _) = fields.nth(2)?.split_once(':')?;
+        ours.then(|| u64::from_str_radix(sent, 16).ok())?
+    };
+    table.lines().filter_map(queue).max().unwrap()
 }
 
 #[test]
