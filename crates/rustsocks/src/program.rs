@@ -276,7 +276,8 @@ async fn open_ledger(
         })?;
     }
     let now = table.clock().now().wall;
-    let store = storage::open(&form.storage, &config.node, events, now).await;
+    let folder = form.journal.as_ref().map(|options| options.folder.as_path());
+    let store = storage::open(&form.storage, &config.node, folder, events, now).await;
     let store = store.context("sessions.database_url")?;
     let store = Arc::new(store);
     // Cancelled when the ledger is flushed: until then this node is alive.
@@ -293,6 +294,9 @@ async fn open_ledger(
             return Err(error);
         }
     };
+    if let (StorageConfig::Server(server), Some(folder)) = (&form.storage, folder) {
+        storage::server::note_reached(server, &store, folder);
+    }
     let sink = events.clone();
     let notice = move |notice: StoreNotice| notices::from_store(&sink, notice);
     let recorder = Recorder::new(table.clone(), Arc::clone(&store), form.recorder.clone(), notice);

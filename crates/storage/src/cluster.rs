@@ -45,7 +45,8 @@ pub struct Membership<F> {
 }
 
 impl<F: Fn(MembershipNotice)> Membership<F> {
-    /// Joins under the table's node name.
+    /// Joins under the table's node name; where the store is held up, [`run`](Self::run) does,
+    /// once the server is there.
     ///
     /// # Errors
     /// When somebody of the same name is alive, and when the database does not answer.
@@ -57,11 +58,16 @@ impl<F: Fn(MembershipNotice)> Membership<F> {
     ) -> Result<Self, StoreError> {
         let run = table.first_id().as_uuid();
         let membership = Self { table, store, run, lease, notice };
-        if let Some(server) = membership.store.server() {
-            membership.refuse_a_double(server).await?;
-            membership.beat(server).await?;
+        if let Some(server) = membership.store.server().filter(|server| !server.is_held_up()) {
+            membership.enter(server).await?;
         }
         Ok(membership)
+    }
+
+    async fn enter(&self, server: &ServerStore) -> Result<(), StoreError> {
+        server.reach().await?;
+        self.refuse_a_double(server).await?;
+        self.beat(server).await
     }
 
     /// A crash leaves a fresh sign of life behind; a double gives new ones.
@@ -100,6 +106,16 @@ impl<F: Fn(MembershipNotice)> Membership<F> {
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut alive, mut looked, mut tidied) = (Instant::now(), Instant::now(), Instant::now());
         while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+            if server.is_held_up() {
+                // The recorder tells of this, too.
+                match self.enter(server).await {
+                    Ok(()) => server.admit(),
+                    Err(error) => {
+                        server.hold_up(&error);
+                        continue;
+                    }
+                }
+            }
             // The recorder tells of an outage; here the next round simply tries again.
             if let Err(error) = self.beat(server).await {
                 tracing::debug!(%error, "no sign of life");

@@ -8,7 +8,7 @@ mod open;
 mod points;
 mod save;
 
-use std::sync::Once;
+use std::sync::{Arc, MutexGuard, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -57,16 +57,25 @@ pub struct ServerOptions {
 #[derive(Debug)]
 pub struct ServerStore {
     dialect: Dialect,
-    /// `mariadb`, `mysql` or `postgres`.
-    engine: &'static str,
     options: ServerOptions,
     connect: AnyConnectOptions,
-    /// What each connection is told first.
-    greeting: Vec<String>,
+    /// Set once the server was reached.
+    met: Arc<OnceLock<Met>>,
+    /// Why no records are taken yet; none where they are.
+    held_up: std::sync::Mutex<Option<String>>,
     /// None after a failure, until the next write connects anew.
     writer: Mutex<Option<AnyConnection>>,
     readers: AnyPool,
     statements: save::Statements,
+}
+
+/// What was learnt of a server when it was first reached.
+#[derive(Debug)]
+struct Met {
+    /// `mariadb`, `mysql` or `postgres`.
+    engine: &'static str,
+    /// What each connection is told first.
+    greeting: Vec<String>,
 }
 
 impl ServerStore {
@@ -75,43 +84,107 @@ impl ServerStore {
     /// # Errors
     /// [`StoreError`], with what to do about it and without the password.
     pub async fn open(options: ServerOptions) -> Result<Self, StoreError> {
+        let store = Self::new(options)?;
+        store.reach().await?;
+        Ok(store)
+    }
+
+    /// A store on a server that is yet to be [reached](Self::reach).
+    ///
+    /// # Errors
+    /// [`StoreError::Server`] where the URL is none.
+    pub fn new(options: ServerOptions) -> Result<Self, StoreError> {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
         let url = options.url.expose_secret();
         let dialect = open::dialect(url)?;
         let connect: AnyConnectOptions = url.parse().map_err(|_| open::bad_url())?;
         let connect = connect.disable_statement_logging();
-        let limit = options.statement_timeout;
-        let mut writer = open::connect(&connect).await?;
-        let (engine, greeting) = open::meet(&mut writer, dialect, limit).await?;
-        greet(&mut writer, &greeting).await?;
-        open::make_writer(&mut writer, dialect).await?;
-        if options.migrate {
-            open::migrate(&mut writer, dialect, options.migration_lock).await?;
-        }
-        let words = greeting.clone();
+        let met: Arc<OnceLock<Met>> = Arc::default();
+        let known = Arc::clone(&met);
         let readers = AnyPoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(CONNECT)
             .after_connect(move |connection, _| {
-                let words = words.clone();
-                Box::pin(async move { greet(connection, &words).await })
+                let known = Arc::clone(&known);
+                Box::pin(async move {
+                    let words = known.get().map_or(&[][..], |met| &met.greeting);
+                    greet(connection, words).await
+                })
             })
             .connect_lazy_with(connect.clone());
         Ok(Self {
             dialect,
-            engine,
             options,
             connect,
-            greeting,
-            writer: Mutex::new(Some(writer)),
+            met,
+            held_up: std::sync::Mutex::default(),
+            writer: Mutex::default(),
             readers,
             statements: save::Statements::new(dialect),
         })
     }
 
+    /// Connects where nothing is connected yet, and brings the schema up to date where that has
+    /// not been done.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`StoreError::Away`] where trying again later may help.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        self.write(1, async |_connection| Ok(())).await
+    }
+
+    /// Takes no records until [`admit`](Self::admit).
+    pub fn hold_up(&self, why: &StoreError) {
+        *self.held_up() = Some(why.to_string());
+    }
+
+    /// Takes records.
+    pub fn admit(&self) {
+        *self.held_up() = None;
+    }
+
+    /// Whether no records are taken yet.
+    pub fn is_held_up(&self) -> bool {
+        self.held_up().is_some()
+    }
+
+    fn held_up(&self) -> MutexGuard<'_, Option<String>> {
+        self.held_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn engine(&self) -> &'static str {
-        self.engine
+        match (self.met.get(), self.dialect) {
+            (Some(met), _) => met.engine,
+            #[cfg(feature = "postgres")]
+            (None, Dialect::Postgres) => "postgres",
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            (None, _) => "mysql",
+        }
+    }
+
+    /// A connection that writes; the first one makes the acquaintance of the server.
+    async fn connect(&self) -> Result<AnyConnection, StoreError> {
+        let mut connection = open::connect(&self.connect).await?;
+        let new = match self.met.get() {
+            Some(_) => None,
+            None => {
+                let limit = self.options.statement_timeout;
+                let (engine, greeting) = open::meet(&mut connection, self.dialect, limit).await?;
+                Some(Met { engine, greeting })
+            }
+        };
+        let greeting = new.as_ref().or(self.met.get()).map_or(&[][..], |met| &met.greeting);
+        greet(&mut connection, greeting).await?;
+        open::make_writer(&mut connection, self.dialect).await?;
+        if let Some(met) = new {
+            if self.options.migrate {
+                let lock = self.options.migration_lock;
+                open::migrate(&mut connection, self.dialect, lock).await?;
+            }
+            self.met.get_or_init(|| met);
+        }
+        Ok(connection)
     }
 
     /// Runs `work` on the writing connection, within `limits` times the statement's time limit.
@@ -124,12 +197,7 @@ impl ServerStore {
         // Taken out, so that a failure half-way leaves no connection inside a transaction.
         let mut connection = match writer.take() {
             Some(connection) => connection,
-            None => {
-                let mut connection = open::connect(&self.connect).await?;
-                greet(&mut connection, &self.greeting).await?;
-                open::make_writer(&mut connection, self.dialect).await?;
-                connection
-            }
+            None => self.connect().await?,
         };
         let limit = self.options.statement_timeout * limits;
         let done = timeout(limit, work(&mut connection)).await.map_err(|_| self.too_slow())??;
@@ -175,6 +243,10 @@ impl ServerStore {
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if self.met.get().is_none() {
+            let problem = "the server has not been reached since the start".to_owned();
+            return Err(StoreError::Away { problem });
+        }
         let mut lent = Lent { connection: self.readers.acquire().await?, is_done: false };
         let done = timeout(self.options.statement_timeout, work(&mut lent.connection)).await;
         let done = done.map_err(|_| self.too_slow())??;
@@ -192,6 +264,9 @@ impl ServerStore {
         limits: u32,
         work: impl AsyncFnOnce(Booking<'_, save::Writer<'_>>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if let Some(problem) = self.held_up().clone() {
+            return Err(StoreError::Away { problem });
+        }
         self.write(limits, async |connection| {
             let mut within = save::Writer { connection, statements: &self.statements };
             let writer = &self.options.node;

@@ -40,6 +40,12 @@ pub enum StoreError {
         /// What is wrong and what to do about it, without the password.
         problem: String,
     },
+    /// Nothing takes connections where the database server is to be, or it takes none yet.
+    #[error("{problem}")]
+    Away {
+        /// What happened and what to do about it, without the password.
+        problem: String,
+    },
     /// The database server did not answer in time.
     #[error("the database server did not answer within {limit:?}")]
     Timeout {

@@ -228,6 +228,72 @@ fn a_server_that_is_gone_at_the_stop_gets_everything_at_the_next_start() {
 }
 
 #[test]
+fn a_start_while_the_server_is_away_serves_clients_and_records_all_when_it_is_back() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::start(kind);
+        let mut proxy = proxy(&config(kind, &server.url(&server.database()), "a"));
+        let mut ports = some_sessions(&proxy, 20);
+        server.kill();
+        for kills in [false, true, true] {
+            match kills {
+                true => proxy.kill(),
+                false => assert_eq!(proxy.terminate(), Some(0)),
+            }
+            proxy.restart();
+            degraded(&proxy);
+            ports.extend(some_sessions(&proxy, 20));
+            // In the journal, and so in no danger.
+            eventually("the last record on disk", || {
+                let journal = proxy.get("/health").json()["journal"].clone();
+                (journal["queued"].as_u64() >= Some(20)).then_some(())
+            });
+            let answer = proxy.get("/api/sessions/stats");
+            assert_eq!(answer.status, 503, "{answer:?}");
+        }
+        assert_eq!(proxy.terminate(), Some(0));
+        proxy.restart();
+        ports.extend(some_sessions(&proxy, 20));
+        server.start_again();
+        ports.extend(some_sessions(&proxy, 20));
+        recorded(&proxy, &ports);
+    }
+}
+
+#[test]
+fn a_start_while_the_server_is_away_takes_nothing_from_whoever_has_the_name() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let server = DatabaseServer::start(kind);
+        let config = config(kind, &server.url(&server.database()), "a");
+        let config = config.replace("node_lease_secs = 5", "node_lease_secs = 600");
+        let mut late = proxy(&config);
+        assert_eq!(late.terminate(), Some(0));
+        let owner = proxy(&config);
+        let (_target, address) = listener();
+        let client = Client::socks5(owner.socks(), Command::Connect, &at(address)).granted();
+        let running = |status: &str| {
+            let path = format!("/api/sessions/history?status={status}");
+            owner.get(&path).json()["total"].clone()
+        };
+        eventually("its row", || (running("active") == 1).then_some(()));
+        server.stop();
+        late.restart();
+        server.start_again();
+        eventually("the reason why nothing is taken", || {
+            let health = late.get("/health").json();
+            let error = health["storage"]["last_error"].as_str()?.to_owned();
+            error.contains("another RustSocks").then_some(())
+        });
+        eventually("the owner to be well again", || {
+            (owner.get("/health").json()["status"] == "ok").then_some(())
+        });
+        assert_eq!((running("active"), running("failed")), (1.into(), 0.into()));
+        owner.post("/api/sessions/terminate?all=true", "");
+        let record = owner.record_from(client.source());
+        assert_eq!(end(&record), ("closed", "admin_terminated"));
+    }
+}
+
+#[test]
 fn a_dead_nodes_sessions_and_only_those_become_server_crash_after_the_lease() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let server = DatabaseServer::shared(kind);

@@ -17,6 +17,10 @@ fn refuse(problem: impl Into<String>) -> StoreError {
     StoreError::Server { problem: problem.into() }
 }
 
+fn away(problem: impl Into<String>) -> StoreError {
+    StoreError::Away { problem: problem.into() }
+}
+
 pub(super) fn bad_url() -> StoreError {
     refuse("not a URL; write \"postgres://user:password@host:5432/database\" or \"mysql://…\"")
 }
@@ -36,7 +40,7 @@ pub(super) async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection
     match timeout(CONNECT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(in_words(error)),
-        Err(_) => Err(refuse("the server does not answer; check host, port and firewall")),
+        Err(_) => Err(away("the server does not answer; check host, port and firewall")),
     }
 }
 
@@ -44,7 +48,7 @@ pub(super) async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection
 fn in_words(error: sqlx::Error) -> StoreError {
     let database = match error {
         sqlx::Error::Io(error) => {
-            return refuse(format!("the server cannot be reached: {error}; check host and port"));
+            return away(format!("the server cannot be reached: {error}; check host and port"));
         }
         sqlx::Error::Tls(error) => {
             return refuse(format!("TLS to the server failed: {error}; check the CA file"));
@@ -59,9 +63,21 @@ fn in_words(error: sqlx::Error) -> StoreError {
         sqlx::Error::Database(error) => error,
         error => return StoreError::Database(error),
     };
+    if takes_nobody_yet(&*database) {
+        return away(format!("the server says: {}", database.message()));
+    }
     match remedy(&*database) {
         Some(remedy) => refuse(format!("the server says: {}; {remedy}", database.message())),
         None => StoreError::Database(sqlx::Error::Database(database)),
+    }
+}
+
+/// Whether a server that refuses this may take the same connection a while later: it starts or
+/// stops, or has as many connections as it may.
+fn takes_nobody_yet(error: &dyn DatabaseError) -> bool {
+    match (mysql_number(error), error.code().as_deref()) {
+        (Some(number), _) => matches!(number, 1040 | 1053 | 1203),
+        (None, code) => matches!(code, Some("57P01" | "57P02" | "57P03" | "53300")),
     }
 }
 
@@ -162,7 +178,8 @@ pub(super) async fn migrate(
 ) -> Result<(), StoreError> {
     let mut migrator = Migrator::with_migrations(dialect.migrations());
     migrator.set_locking(lock);
-    match migrator.run(connection).await {
+    // `run` takes what no future that moves between threads may hold.
+    match migrator.run_direct(None, connection, false).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(version)) => Err(refuse(format!(
             "a newer RustSocks has brought the schema to version {version}; run that one, or \
