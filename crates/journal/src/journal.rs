@@ -1,12 +1,13 @@
 //! The handle on the journal that everybody else holds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustsocks_sessions::{Record, Table};
+use rustsocks_sessions::{Record, Session, Table};
+use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -93,6 +94,11 @@ pub enum JournalNotice {
     Losing,
 }
 
+/// Since when a thread has been at what it does, in microseconds since the run began and one more;
+/// 0 while it waits for something to do.
+#[derive(Debug, Default)]
+pub(crate) struct Busy(AtomicU64);
+
 pub(crate) type Listener = Box<dyn Fn(JournalNotice) + Send + Sync>;
 
 pub(crate) struct Inner {
@@ -101,9 +107,8 @@ pub(crate) struct Inner {
     pub(crate) notice: Listener,
     /// When this run began.
     begun: Instant,
-    /// Since when the writer has been at what it does, in microseconds since the run began and
-    /// one more; 0 while it waits for something to do.
-    busy_since: AtomicU64,
+    pub(crate) writer_busy: Busy,
+    pub(crate) syncer_busy: Busy,
     /// Whether it was told that the disk does not answer.
     told_stalled: AtomicBool,
     /// Those of former runs that are still needed.
@@ -144,16 +149,17 @@ impl Inner {
         frame::micros(at.saturating_duration_since(self.begun))
     }
 
-    /// Notes that the writer begins to do something, or has done it.
-    pub(crate) fn set_busy(&self, busy: bool) {
+    /// Notes that a thread begins to do something, or has done it.
+    pub(crate) fn set_busy(&self, thread: &Busy, busy: bool) {
         let since = if busy { self.since_begun(Instant::now()) + 1 } else { 0 };
-        self.busy_since.store(since, Ordering::Relaxed);
+        thread.0.store(since, Ordering::Relaxed);
     }
 
-    /// How long the disk has not answered, where that is too long.
+    /// How long the disk has not answered one of the threads, where that is too long.
     fn stalled(&self) -> Option<Duration> {
-        let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
-        let micros = self.since_begun(Instant::now()).saturating_sub(since);
+        let threads = [&self.writer_busy, &self.syncer_busy].into_iter();
+        let since = threads.filter_map(|Busy(since)| since.load(Ordering::Relaxed).checked_sub(1));
+        let micros = self.since_begun(Instant::now()).saturating_sub(since.min()?);
         Some(Duration::from_micros(micros)).filter(|stalled| *stalled >= STALLED)
     }
 
@@ -188,6 +194,18 @@ impl Reader {
     }
 }
 
+/// A segment of this run cannot be read. It stays where it is, and is tried again later.
+#[derive(Debug, Error)]
+#[error("{}: {error}", path.display())]
+pub struct Unreadable {
+    /// The segment.
+    pub path: PathBuf,
+    /// Why.
+    pub error: std::io::Error,
+    /// Whether this is not known yet.
+    pub is_news: bool,
+}
+
 /// The journal of one table. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Journal {
@@ -198,7 +216,7 @@ pub struct Journal {
 impl Journal {
     /// Takes the folder, begins a segment, and from here on writes what the table's sessions
     /// become. `notice` hears of each change of its health, on the journal's own thread or that of
-    /// whoever calls [`Journal::is_stalled`].
+    /// whoever calls [`Journal::tell_stalls`].
     ///
     /// # Errors
     /// [`JournalError`], with what to do about it.
@@ -214,7 +232,8 @@ impl Journal {
         let folder = options.folder.clone();
         let inner = Arc::new(Inner {
             begun: table.clock().now().mono,
-            busy_since: AtomicU64::new(0),
+            writer_busy: Busy::default(),
+            syncer_busy: Busy::default(),
             told_stalled: AtomicBool::new(false),
             options,
             table,
@@ -245,7 +264,7 @@ impl Journal {
     }
 
     /// Where it lies.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         &self.inner.options.folder
     }
 
@@ -285,11 +304,15 @@ impl Journal {
         }
     }
 
-    /// Whether the disk does not answer, which holds up whatever goes through the journal. Tells
-    /// of it once, and of the answer. To be called every second or so: the journal's own threads
-    /// wait for the disk.
+    /// Whether the disk does not answer, which holds up whatever goes through the journal.
     pub fn is_stalled(&self) -> bool {
-        let stalled = self.inner.stalled().is_some();
+        self.inner.stalled().is_some()
+    }
+
+    /// Tells once of a disk that does not answer, and once that it does again. To be called every
+    /// second or so: the journal's own threads wait for the disk.
+    pub fn tell_stalls(&self) {
+        let stalled = self.is_stalled();
         match (self.inner.told_stalled.swap(stalled, Ordering::SeqCst), stalled) {
             (false, true) => (self.inner.notice)(JournalNotice::Stopped(self.writing())),
             (true, false) if self.inner.writing() == Writing::Ok => {
@@ -297,7 +320,6 @@ impl Journal {
             }
             _ => {}
         }
-        stalled
     }
 
     /// The segments of former runs, the oldest first.
@@ -348,20 +370,22 @@ impl Journal {
     /// Follow it by [`Journal::drained`] once the store has them.
     ///
     /// # Errors
-    /// When the segment cannot be read.
-    pub async fn next_spilled(&self) -> std::io::Result<Option<(u64, Finals)>> {
+    /// When the segment cannot be read. Those behind it come next.
+    pub async fn next_spilled(&self) -> Result<Option<(u64, Finals)>, Unreadable> {
         loop {
             let turned = self.inner.turned.notified();
-            let oldest = self.inner.segments().oldest_spilled();
+            let oldest = self.inner.segments().oldest_spilled(Instant::now());
             let Some((number, path, is_current)) = oldest else { return Ok(None) };
             if !is_current {
-                let bytes = std::fs::read(&path)?;
-                let finals = replay::finals(&bytes);
-                if finals.skipped > 0 {
-                    let skipped = finals.skipped;
-                    tracing::error!(path = %path.display(), skipped, "the journal is damaged");
-                }
-                return Ok(Some((number, finals)));
+                let from = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_spilled(&from)).await;
+                return match read.map_err(std::io::Error::other).flatten() {
+                    Ok(finals) => Ok(Some((number, finals))),
+                    Err(error) => {
+                        let is_news = self.inner.segments().pass_over(number, Instant::now());
+                        Err(Unreadable { path, error, is_news })
+                    }
+                };
             }
             // Only the segment being written is left: from here on the recorder keeps up.
             self.inner.turn.store(true, Ordering::SeqCst);
@@ -373,16 +397,20 @@ impl Journal {
         }
     }
 
-    /// Notes that the store has the records that [`Journal::next_spilled`] gave for a segment.
-    pub fn drained(&self, segment: u64, records: usize) {
+    /// Notes that the store has the records that [`Journal::next_spilled`] gave for a segment;
+    /// tells whether an earlier try to read it had failed.
+    pub fn drained(&self, segment: u64, records: usize) -> bool {
         let outbox = self.inner.table.outbox();
-        if let Some(segment) = self.inner.segments().get(segment) {
-            let missing = segment.finals.saturating_sub(records).min(segment.spilled);
-            let spilled = std::mem::take(&mut segment.spilled);
-            outbox.drained(spilled - missing);
-            outbox.damaged(missing);
-        }
+        let mut segments = self.inner.segments();
+        let Some(segment) = segments.get(segment) else { return false };
+        let missing = segment.finals.saturating_sub(records).min(segment.spilled);
+        let spilled = std::mem::take(&mut segment.spilled);
+        let was_passed_over = segment.read_again_at.take().is_some();
+        drop(segments);
+        outbox.drained(spilled - missing);
+        outbox.damaged(missing);
         self.tidy();
+        was_passed_over
     }
 
     /// Writes the last states, makes them as durable as asked for, and stops. Where the store
@@ -400,6 +428,26 @@ impl Journal {
         }
         // The last syncs failed after the writer had ended.
         let synced = self.inner.syncer.take_failed().is_empty();
-        self.inner.table.waiting() == 0 || (synced && self.inner.writing() == Writing::Ok)
+        let table = &self.inner.table;
+        let has = |session: &Arc<Session>| session.journal().finished_in().is_some();
+        table.outbox().unsaved() == 0
+            || (synced && self.inner.writing() == Writing::Ok && table.all().iter().all(has))
     }
+}
+
+/// The ended sessions of a segment; none where the file was taken away, as where it is damaged.
+fn read_spilled(path: &Path) -> std::io::Result<Finals> {
+    let finals = match std::fs::read(path) {
+        Ok(bytes) => replay::finals(&bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::error!(path = %path.display(), "a segment of the journal is gone");
+            return Ok(Finals::default());
+        }
+        Err(error) => return Err(error),
+    };
+    if finals.skipped > 0 {
+        let skipped = finals.skipped;
+        tracing::error!(path = %path.display(), skipped, "the journal is damaged");
+    }
+    Ok(finals)
 }

@@ -88,12 +88,12 @@ impl Writer {
         loop {
             let (jottings, alive) = outbox.take_for_journal();
             let is_idle = jottings.is_empty() && !alive;
-            inner.set_busy(true);
+            inner.set_busy(&inner.writer_busy, true);
             if !is_idle {
                 self.group(jottings, alive);
             }
             self.tend();
-            inner.set_busy(false);
+            inner.set_busy(&inner.writer_busy, false);
             if !is_idle {
                 std::thread::sleep(LINGER);
             } else if inner.stop.load(Ordering::SeqCst) {
@@ -109,7 +109,7 @@ impl Writer {
     fn group(&mut self, jottings: Vec<Jotting>, alive: bool) {
         let count = jottings.len();
         let finals = self.write(&jottings, alive);
-        let over = self.inner.table.waiting() > self.inner.options.keep_in_memory;
+        let over = self.is_over();
         let written = finals.is_some();
         let losing = !written && over && self.inner.options.when_full == WhenFull::Degrade;
         let finals = finals.unwrap_or_default();
@@ -127,6 +127,11 @@ impl Writer {
             (self.inner.notice)(JournalNotice::Losing);
         }
         self.losing = losing;
+    }
+
+    /// Whether more ended sessions wait in memory than it keeps.
+    fn is_over(&self) -> bool {
+        self.inner.table.waiting() > self.inner.options.keep_in_memory
     }
 
     /// Gives a session to the store, or keeps it on disk alone while the store does not keep up.
@@ -238,7 +243,7 @@ impl Writer {
 
     fn append(&mut self, bytes: &[u8], whole: bool) -> Result<(), Stop> {
         let Some(current) = &mut self.current else { return Err(Stop::Full) };
-        room_for(&self.inner, bytes)?;
+        room_for(&self.inner, bytes, 0)?;
         if let Err(error) = current.medium.append(bytes) {
             // Part of a frame may be there: harmless, the reader skips it. Cut for the space.
             let _stays = current.medium.cut(current.length);
@@ -297,10 +302,9 @@ impl Writer {
     }
 
     fn put_segment(&mut self, number: u64, bytes: &[u8]) -> Result<(), Stop> {
-        // What is there may all go once this one is there, so that it need not fit beside it.
-        if !self.inner.segments().are_settled() {
-            room_for(&self.inner, bytes)?;
-        }
+        // What goes once this one is there need not fit beside it. What former runs left stays.
+        let going = self.inner.segments().going();
+        room_for(&self.inner, bytes, going)?;
         let options = &self.inner.options;
         let path = segment_path(&options.folder, number);
         self.next = number + 1;
@@ -320,6 +324,7 @@ impl Writer {
             spilled: 0,
             complete: !options.sync,
             in_vain: false,
+            read_again_at: None,
         };
         let mut segments = self.inner.segments();
         segments.list.push_back(segment);
@@ -374,12 +379,13 @@ impl Writer {
         if self.current.is_none() && self.retry_at.is_none_or(|at| Instant::now() >= at) {
             self.turn();
         }
+        let over = self.is_over();
         if self.inner.turn.swap(false, Ordering::SeqCst) {
-            self.spilling = false;
+            // As long as memory holds too much, it gets no more.
+            self.spilling &= over;
             self.turn();
             self.inner.turned.notify_waiters();
         }
-        let over = self.inner.table.waiting() > self.inner.options.keep_in_memory;
         if self.held_back && !self.spilling && !over {
             self.held_back = false;
             for session in self.inner.table.running() {
@@ -403,11 +409,7 @@ impl Writer {
 
     /// Deletes segments that nobody needs.
     fn prune(&mut self) {
-        let done: Vec<Segment> = {
-            let mut segments = self.inner.segments();
-            let count = segments.prunable();
-            segments.list.drain(..count).collect()
-        };
+        let done = self.inner.segments().take_prunable();
         self.remove(&done);
     }
 
@@ -424,16 +426,19 @@ impl Writer {
     /// The end: nothing stays where the store has everything; else what stays is synced.
     fn finish(&mut self) {
         self.prune();
-        let current = self.current.take();
         let mut segments = self.inner.segments();
-        if segments.are_settled() && self.inner.table.waiting() == 0 {
+        if segments.are_settled() && self.inner.table.outbox().unsaved() == 0 {
             let done: Vec<Segment> = segments.list.drain(..).collect();
             drop(segments);
             self.remove(&done);
             return;
         }
         drop(segments);
-        let synced = match current {
+        if self.current.is_none() {
+            // The disk may take it by now, and nobody tries later.
+            self.turn();
+        }
+        let synced = match self.current.take() {
             Some(current) => current.medium.sync(),
             None => Ok(()),
         };
@@ -455,8 +460,10 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn room_for(inner: &Inner, bytes: &[u8]) -> Result<(), Stop> {
-    let total = inner.bytes.load(Ordering::Relaxed) + bytes.len() as u64;
+/// Whether these bytes fit, once so many others have gone.
+fn room_for(inner: &Inner, bytes: &[u8], going: u64) -> Result<(), Stop> {
+    let staying = inner.bytes.load(Ordering::Relaxed).saturating_sub(going);
+    let total = staying + bytes.len() as u64;
     if total > inner.options.max_bytes { Err(Stop::Full) } else { Ok(()) }
 }
 

@@ -192,6 +192,50 @@ async fn what_the_store_lacks_at_the_stop_is_there_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn the_stop_says_whether_what_is_on_disk_alone_is_there_for_good() {
+    for refuses in [false, true] {
+        let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+        let few =
+            JournalOptions { keep_in_memory: 3, disk: Arc::new(disk.clone()), ..options(&folder) };
+        let (journal, _) = start(few, &table);
+        for count in [10, 2] {
+            end_some(&table, count);
+            table.outbox().journaled().await;
+        }
+        settle(&table, &journal);
+        assert_eq!((table.waiting(), table.outbox().spilled()), (0, table.outbox().unsaved()));
+        assert!(table.outbox().spilled() > 0);
+        disk.refuse_to_sync(refuses);
+        assert_eq!(journal.close(), !refuses);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_outlives_the_journal_is_told_and_comes_back_as_crashed() {
+    let (folder, table) = (TempDir::new().unwrap(), table());
+    let (journal, _) = start(options(&folder), &table);
+    let session = open(&table);
+    table.outbox().journaled().await;
+    assert!(!journal.close(), "how it ends is not there");
+    let (records, _) = replay(journal.folder());
+    assert_eq!((records.len(), records[0].session_id), (1, session.id()));
+}
+
+#[tokio::test]
+async fn a_disk_that_refused_a_moment_ago_is_tried_once_more_at_the_stop() {
+    let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+    let (journal, _) =
+        start(JournalOptions { disk: Arc::new(disk.clone()), ..options(&folder) }, &table);
+    disk.refuse(true);
+    end_some(&table, 10);
+    table.outbox().journaled().await;
+    assert!(matches!(journal.writing(), Writing::Failed(_)));
+    disk.refuse(false);
+    assert!(journal.close());
+    assert_eq!(replay(journal.folder()).1.ended, 10);
+}
+
+#[tokio::test]
 async fn segments_are_deleted_while_it_runs_and_open_sessions_are_carried_over() {
     let (folder, table) = (TempDir::new().unwrap(), table());
     let small = JournalOptions { max_bytes: 1 << 20, ..options(&folder) };
@@ -425,6 +469,30 @@ async fn a_full_journal_turns_clients_away_where_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_journal_full_of_what_former_runs_left_turns_clients_away_until_that_is_saved() {
+    let folder = TempDir::new().unwrap();
+    let first = table();
+    let (journal, _) = start(options(&folder), &first);
+    end_some(&first, 200);
+    assert!(journal.close());
+    drop(journal);
+    let table = table();
+    let tiny =
+        JournalOptions { max_bytes: 20_000, when_full: WhenFull::Refuse, ..options(&folder) };
+    let (journal, told) = start(tiny, &table);
+    assert!(journal.bytes() > 20_000, "{}", journal.bytes());
+    until("clients turned away", || table.is_full()).await;
+    let failures = journal.failures();
+    until("a second try", || journal.failures() > failures).await;
+    assert!(table.is_full());
+    let has_resumed = || told.lock().unwrap().contains(&JournalNotice::Resumed);
+    assert!(!has_resumed());
+    journal.forget_older(&journal.older());
+    until("room in the journal", || !table.is_full()).await;
+    assert!(has_resumed());
+}
+
+#[tokio::test]
 async fn a_power_loss_takes_nothing_that_was_synced() {
     let (folder, lost, table) = (TempDir::new().unwrap(), TempDir::new().unwrap(), table());
     let disk = Fragile::default();
@@ -471,6 +539,28 @@ async fn what_a_disk_did_not_sync_is_written_again_and_survives_a_power_loss() {
     assert_eq!(settle(&table, &journal).len(), 201);
     assert!(journal.close());
     assert_eq!(list(journal.folder()).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_states_and_does_not_come_back_from_a_sync_is_told() {
+    let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+    let (journal, told) =
+        start(JournalOptions { disk: Arc::new(disk.clone()), ..options(&folder) }, &table);
+    disk.hang_in_sync(true);
+    end_some(&table, 1);
+    table.outbox().journaled().await;
+    until("a sync that hangs", || journal.is_stalled()).await;
+    assert_eq!(*told.lock().unwrap(), [], "to ask is not to tell");
+    assert!(matches!(journal.writing(), Writing::Failed(_)));
+    journal.tell_stalls();
+    disk.hang_in_sync(false);
+    until("an answer", || !journal.is_stalled()).await;
+    journal.tell_stalls();
+    let told = told.lock().unwrap();
+    assert!(matches!(
+        told[..],
+        [JournalNotice::Stopped(Writing::Failed(_)), JournalNotice::Resumed]
+    ));
 }
 
 #[tokio::test]

@@ -307,9 +307,9 @@ async fn open_ledger(
     let (figures, flusher) = (recorder.figures(), recorder.flusher());
     let stop = ending.clone();
     let recording = helpers.spawn(async move {
-        let report = recorder.run(stop).await;
-        flushed.cancel();
-        report
+        // Also where it ends by a panic, or nobody would ever leave.
+        let _flushed = flushed.drop_guard();
+        recorder.run(stop).await
     });
     helpers.spawn(membership);
     let retention = Retention {

@@ -3,12 +3,13 @@
 //! Before the first batch it saves what the journal has of former runs; behind an outage that
 //! outgrew memory it saves what the journal alone has.
 
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustsocks_journal::{Journal, Replay};
-use rustsocks_sessions::clock::millis;
+use rustsocks_journal::{Journal, Replay, Unreadable};
 use rustsocks_sessions::{Record, Session, Status, Table};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -55,10 +56,11 @@ pub enum StoreNotice {
     /// Sessions of this node that the store had as running, and the journal did not know, were
     /// closed as crashed.
     Crashed(u64),
-    /// A segment of the journal cannot be replayed; it is left where it is.
+    /// A segment of the journal cannot be replayed, or not be read behind an outage; it is left
+    /// where it is.
     Unreadable {
         /// The segment.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         error: String,
     },
@@ -95,7 +97,8 @@ pub struct Figures {
     pub latency_micros: AtomicU64,
     /// Whether what former runs left is in the store.
     pub recovered: AtomicBool,
-    /// Segments that former runs left and that cannot be read.
+    /// Segments that cannot be read: those of former runs, and those of this one as long as that
+    /// is so.
     pub unreadable: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
@@ -210,6 +213,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     ///
     /// After the stop, a failing store is tried for `last_tries`, then given up.
     pub async fn run(self, stop: CancellationToken) -> Report {
+        let _told = TellOfEnd { recorder: &self, stop: &stop };
         let outbox = self.table.outbox();
         let mut saved = self.recover(&stop).await.is_some();
         let mut next_full = Instant::now();
@@ -237,12 +241,11 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             let mut replay = Replay::default();
             let mut done = Vec::new();
             for segment in journal.older() {
-                let unreadable = |error: String| {
-                    let path = segment.path.clone();
-                    self.figures.unreadable.fetch_add(1, Relaxed);
-                    (self.notice)(StoreNotice::Unreadable { path, error });
-                };
-                match std::fs::read(&segment.path).map(|bytes| replay.segment(&bytes)) {
+                let unreadable = |error: String| self.note_unreadable(segment.path.clone(), error);
+                let path = segment.path.clone();
+                let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+                let read = read.map_err(std::io::Error::other).flatten();
+                match read.map(|bytes| replay.segment(&bytes)) {
                     Ok(Some(records)) => {
                         self.save_all(&records, stop).await?;
                         done.push(segment);
@@ -270,35 +273,37 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         Some(())
     }
 
-    /// Saves what is on disk alone, if there is any.
-    async fn drain(&self, journal: &Journal, stop: &CancellationToken) -> Option<()> {
-        loop {
-            match journal.next_spilled().await {
-                Ok(None) => return Some(()),
-                Ok(Some((segment, finals))) => {
-                    let found = finals.records.len();
-                    // What is in memory waits for a batch of its own, which takes it for new.
-                    let (records, places): (Vec<Record>, Vec<u32>) = finals
-                        .records
-                        .into_iter()
-                        .zip(finals.places)
-                        .filter(|(record, _)| self.table.get(record.session_id).is_none())
-                        .unzip();
-                    let batches = records.chunks(MOST_AT_ONCE);
-                    for (batch, places) in batches.zip(places.chunks(MOST_AT_ONCE)) {
-                        let last = places.last().copied().unwrap_or(0);
-                        let save = || self.store.save_spilled(batch, segment, last);
-                        self.persist(stop, batch.len(), save).await?;
-                    }
-                    self.store.forget_spilled(segment);
-                    journal.drained(segment, found);
+    /// Saves what is on disk alone of one segment; tells whether there may be more of it.
+    async fn drain(&self, journal: &Journal, stop: &CancellationToken) -> Option<bool> {
+        let (segment, finals) = match journal.next_spilled().await {
+            Ok(Some(spilled)) => spilled,
+            Ok(None) => return Some(false),
+            Err(Unreadable { path, error, is_news }) => {
+                if is_news {
+                    self.note_unreadable(path, error.to_string());
                 }
-                Err(error) => {
-                    tracing::error!(%error, "the journal cannot be read; trying again later");
-                    return Some(());
-                }
+                return Some(true);
             }
+        };
+        let found = finals.records.len();
+        // What is in memory waits for a batch of its own, which takes it for new.
+        let (records, places): (Vec<Record>, Vec<u32>) = finals
+            .records
+            .into_iter()
+            .zip(finals.places)
+            .filter(|(record, _)| self.table.get(record.session_id).is_none())
+            .unzip();
+        let batches = records.chunks(MOST_AT_ONCE);
+        for (batch, places) in batches.zip(places.chunks(MOST_AT_ONCE)) {
+            let last = places.last().copied().unwrap_or(0);
+            let save = || self.store.save_spilled(batch, segment, last);
+            self.persist(stop, batch.len(), save).await?;
         }
+        self.store.forget_spilled(segment);
+        if journal.drained(segment, found) {
+            self.figures.unreadable.fetch_sub(1, Relaxed);
+        }
+        Some(true)
     }
 
     async fn save_all(&self, records: &[Record], stop: &CancellationToken) -> Option<()> {
@@ -340,6 +345,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         let Some(journal) = &self.journal else { return std::future::pending().await };
         loop {
             tokio::time::sleep(JOURNAL_WAIT).await;
+            journal.tell_stalls();
             if journal.is_stalled() {
                 return;
             }
@@ -349,7 +355,9 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     /// A disk that stalls the journal must not stall the store as well: what the journal holds
     /// back is queued for the store, which may be faster at any time.
     fn go_round_a_stalled_journal(&self) {
-        if self.journal.as_ref().is_some_and(Journal::is_stalled) {
+        let Some(journal) = &self.journal else { return };
+        journal.tell_stalls();
+        if journal.is_stalled() {
             let sessions = self.table.all().into_iter();
             sessions
                 .filter(|session| session.has_ended() || session.booked().is_none())
@@ -367,7 +375,11 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             }
             if let Some(journal) = &self.journal {
                 journal.tidy();
-                self.drain(journal, stop).await?;
+                // In turn: while memory holds too much, what ends is on disk alone, and there is
+                // always more of that.
+                if self.drain(journal, stop).await? {
+                    continue;
+                }
             }
             let since = if self.table.outbox().is_empty() { 0 } else { began };
             self.figures.behind_since.store(since, Relaxed);
@@ -463,7 +475,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         outage.since.get_or_insert(now);
         self.note_failure(error);
         // Whether or not there is anything to be done about it now, it is told.
-        self.journal.as_ref().map(Journal::is_stalled);
+        self.journal.iter().for_each(Journal::tell_stalls);
         let pause = outage.next_pause();
         if stop.is_cancelled() {
             let limit = *outage.give_up_at.get_or_insert(now + self.options.last_tries);
@@ -472,8 +484,10 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             }
             tokio::time::sleep(pause.min(PAUSE_MIN * 2)).await;
         } else {
-            let _stopped =
-                stop.run_until_cancelled(tokio::time::sleep(with_jitter(pause, now))).await;
+            // The wall clock's microseconds are random enough for that.
+            let noise = self.table.clock().now().wall.as_microsecond();
+            let pause = with_jitter(pause, noise);
+            let _stopped = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         Some(())
     }
@@ -483,7 +497,12 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         self.table.clock().now().wall.as_millisecond().max(1)
     }
 
-    fn note_failure(&self, error: &StoreError) {
+    fn note_unreadable(&self, path: PathBuf, error: String) {
+        self.figures.unreadable.fetch_add(1, Relaxed);
+        (self.notice)(StoreNotice::Unreadable { path, error });
+    }
+
+    fn note_failure(&self, error: &dyn Display) {
         self.figures.failures.fetch_add(1, Relaxed);
         self.figures.set_error(Some(error.to_string()));
         if !self.figures.is_degraded() {
@@ -498,6 +517,23 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             self.figures.set_error(None);
             let after = outage.since.map_or(Duration::ZERO, |since| since.elapsed());
             (self.notice)(StoreNotice::Recovered { after });
+        }
+    }
+}
+
+/// Tells of a recorder that ends before it was asked to, which only a panic does: nothing is saved
+/// from there on.
+#[derive(Debug)]
+struct TellOfEnd<'a, F: Fn(StoreNotice)> {
+    recorder: &'a Recorder<F>,
+    stop: &'a CancellationToken,
+}
+
+impl<F: Fn(StoreNotice)> Drop for TellOfEnd<'_, F> {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            self.recorder
+                .note_failure(&"the recorder ended by a fault of this program; restart it");
         }
     }
 }
@@ -518,8 +554,46 @@ impl Outage {
     }
 }
 
-/// Takes up to a quarter off a pause; the clock's low digits are random enough for that.
-fn with_jitter(pause: Duration, now: Instant) -> Duration {
-    let noise = millis(now.elapsed()).wrapping_mul(0x9E37_79B9) % 256;
-    pause - pause.mul_f64(noise as f64 / 1024.0)
+/// Takes up to a quarter off a pause, by as much as the low byte of `noise` says.
+fn with_jitter(pause: Duration, noise: i64) -> Duration {
+    pause - pause.mul_f64(noise.rem_euclid(256) as f64 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustsocks_journal::JournalOptions;
+    use rustsocks_sessions::{Clock, Rules};
+    use tempfile::TempDir;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::MemoryStore;
+
+    #[test]
+    fn pauses_are_shortened_by_up_to_a_quarter_each_by_another_part() {
+        let pause = |noise| with_jitter(Duration::from_millis(1024), noise).as_millis();
+        assert_eq!([0, 1, 128, 255, 256, -1].map(pause), [1024, 1023, 896, 769, 1024, 769]);
+    }
+
+    #[tokio::test]
+    async fn a_recorder_that_ends_by_a_panic_is_told_as_degraded() {
+        let folder = TempDir::new().unwrap();
+        let journal = JournalOptions::new(folder.path());
+        std::fs::create_dir(folder.path().join("0000000001.journal")).unwrap();
+        let table = Table::new(Clock::system(), "node".into(), Rules::default());
+        let journal = Journal::open(journal, table.clone(), |_| {}).unwrap();
+        let options = RecorderOptions {
+            batch_size: 100,
+            batch_interval: Duration::from_millis(10),
+            last_tries: Duration::ZERO,
+        };
+        let faulty = |notice| assert!(!matches!(notice, StoreNotice::Unreadable { .. }), "a fault");
+        let store = Arc::new(MemoryStore::new(10).into());
+        let recorder = Recorder::new(table, store, options, faulty).with_journal(journal);
+        let figures = recorder.figures();
+        let mut recording = JoinSet::new();
+        recording.spawn(recorder.run(CancellationToken::new()));
+        assert!(recording.join_next().await.unwrap().unwrap_err().is_panic());
+        assert!(figures.is_degraded());
+    }
 }
