@@ -247,7 +247,7 @@ fn pool_source(server: &Arc<Server>) -> PoolSource {
             max_idle_per_dest: settings.max_idle_per_dest,
             max_total_idle: settings.max_total_idle,
             opened: figures.opened.load(Relaxed),
-            reused: figures.hits.load(Relaxed),
+            reused: figures.reused.load(Relaxed),
             expired: figures.expired.load(Relaxed),
             dropped: figures.dropped.load(Relaxed),
             evicted: figures.evicted.load(Relaxed),

@@ -98,7 +98,7 @@ impl Families {
         let figures = self.pool.as_ref().map(Pool::figures);
         let fates = [
             ("opened", figures.map(|figures| &figures.opened)),
-            ("reused", figures.map(|figures| &figures.hits)),
+            ("reused", figures.map(|figures| &figures.reused)),
             ("expired", figures.map(|figures| &figures.expired)),
             ("dropped", figures.map(|figures| &figures.dropped)),
             ("evicted", figures.map(|figures| &figures.evicted)),

@@ -46,9 +46,7 @@ pub struct PoolSettings {
 #[derive(Debug, Default)]
 pub struct PoolFigures {
     /// Spares that sessions took.
-    pub hits: AtomicU64,
-    /// Connections for which there was no spare.
-    pub misses: AtomicU64,
+    pub reused: AtomicU64,
     /// Spares opened.
     pub opened: AtomicU64,
     /// Spares found dead, or kept for too long.
@@ -161,7 +159,6 @@ impl Pool {
         if shelves.destinations.len() >= MOST_DESTINATIONS
             && !shelves.destinations.contains_key(&to)
         {
-            self.inner.figures.misses.fetch_add(1, Relaxed);
             return None;
         }
         let destination = shelves.destinations.entry(to).or_default();
@@ -169,12 +166,11 @@ impl Pool {
         while let Some(spare) = destination.spares.pop_front() {
             shelves.idle -= 1;
             if is_alive(&spare.stream) {
-                self.inner.figures.hits.fetch_add(1, Relaxed);
+                self.inner.figures.reused.fetch_add(1, Relaxed);
                 return Some(spare.stream);
             }
             self.inner.figures.expired.fetch_add(1, Relaxed);
         }
-        self.inner.figures.misses.fetch_add(1, Relaxed);
         None
     }
 

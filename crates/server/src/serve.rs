@@ -179,13 +179,11 @@ async fn serve_request(
     let acl = match &judged {
         Judged::Go(acl) | Judged::Stop(acl) => acl.clone(),
     };
-    let target_of_session = Some(target.clone());
-    let command_of_session = Some(command);
     let session = server.table.open(Opening {
         identity,
         source,
-        target: target_of_session,
-        command: command_of_session,
+        target: Some(target.clone()),
+        command: Some(command),
         acl,
     });
     let refusal = match (room, judged) {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use rustsocks_journal::{Journal, Writing};
 use rustsocks_sessions::Table;
+use rustsocks_telemetry::metrics::encode_histogram;
 
-use crate::recorder::{Figures, LATENCY_BUCKETS};
+use crate::recorder::Figures;
 
 /// Registers the families of the recorder with a registry; `quarantined` tells whether the store
 /// took the place of a damaged one at the start.
@@ -113,21 +113,7 @@ impl Collector for Families {
             let family = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
             metric.encode(family)?;
         }
-        let mut latency = encoder.encode_descriptor(
-            "rustsocks_batch_seconds",
-            "How long saving a batch took",
-            None,
-            MetricType::Histogram,
-        )?;
-        let counts: Vec<u64> = figures.latency.iter().map(|count| count.load(Relaxed)).collect();
-        let bounds = LATENCY_BUCKETS.iter().copied().chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-        let sum = std::time::Duration::from_micros(figures.latency_micros.load(Relaxed));
-        latency.encode_histogram::<NoLabelSet>(
-            sum.as_secs_f64(),
-            counts.iter().sum(),
-            &buckets,
-            None,
-        )
+        let (name, help) = ("rustsocks_batch_seconds", "How long saving a batch took");
+        encode_histogram(&mut encoder, name, help, &figures.latency)
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustsocks_journal::{Journal, Replay, Unreadable};
 use rustsocks_sessions::{Record, Session, Status, Table};
+use rustsocks_telemetry::Histogram;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,9 +34,6 @@ const SPACING: Duration = Duration::from_millis(50);
 
 /// How long a round waits for the journal to have what it is about to save.
 const JOURNAL_WAIT: Duration = Duration::from_secs(1);
-
-/// Upper bounds of the batch latency histogram, in seconds.
-pub const LATENCY_BUCKETS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// How records are gathered.
 #[derive(Clone, Debug)]
@@ -91,10 +89,8 @@ pub struct Figures {
     pub degraded_since: AtomicI64,
     /// Since when, at most, the oldest state waits, in milliseconds since 1970; 0 when none does.
     pub behind_since: AtomicI64,
-    /// Batch latency: counts per bucket, not cumulated, the last one without bound.
-    pub latency: [AtomicU64; LATENCY_BUCKETS.len() + 1],
-    /// The sum of all batch latencies, in microseconds.
-    pub latency_micros: AtomicU64,
+    /// How long saving a batch took.
+    pub latency: Histogram,
     /// Whether what former runs left is in the store.
     pub recovered: AtomicBool,
     /// Segments that cannot be read: those of former runs, and those of this one as long as that
@@ -121,10 +117,7 @@ impl Figures {
     fn saved(&self, records: usize, latency: Duration) {
         self.batches.fetch_add(1, Relaxed);
         self.records.fetch_add(records as u64, Relaxed);
-        let bucket = LATENCY_BUCKETS.partition_point(|&bound| bound < latency.as_secs_f64());
-        self.latency[bucket].fetch_add(1, Relaxed);
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latency_micros.fetch_add(micros, Relaxed);
+        self.latency.observe(latency);
     }
 }
 
