@@ -19,10 +19,15 @@ pub(crate) fn serving() -> io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().build()
 }
 
+/// The niceness of threads that give way.
+pub(crate) fn niceness() -> i32 {
+    let own = rustix::process::getpriority_process(None).unwrap_or(0);
+    (own + NICENESS).min(LOWEST)
+}
+
 /// Runs the API, so that no question, however often asked, slows a client down.
 pub(crate) fn answering() -> io::Result<Runtime> {
-    let own = rustix::process::getpriority_process(None).unwrap_or(0);
-    let niceness = (own + NICENESS).min(LOWEST);
+    let niceness = niceness();
     let give_way = move || {
         // Of this thread alone: on Linux threads have priorities of their own.
         if let Err(error) = rustix::process::setpriority_process(None, niceness) {

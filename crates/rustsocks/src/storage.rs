@@ -46,6 +46,7 @@ pub(crate) mod sqlite {
             },
             backup_keep: config.backup_keep,
             now,
+            readers_niceness: Some(crate::runtime::niceness()),
         }
     }
 

@@ -10,6 +10,7 @@ mod points;
 mod save;
 pub mod schema;
 mod snapshot;
+mod threads;
 pub mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,9 @@ use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::verify::{Run, WrongRollups};
 use crate::windows::{Found, Wanted};
+
+/// The name of the threads that read, each for a connection.
+const READER_THREAD: &str = "sqlite-reads";
 
 /// The first release without the WAL-reset defect, which can corrupt a file that several
 /// connections use.
@@ -75,6 +79,8 @@ pub struct SqliteOptions {
     pub backup_keep: usize,
     /// The wall clock, for the names of files set aside.
     pub now: Timestamp,
+    /// The niceness of the threads that read (setpriority(2)); none leaves it as it is.
+    pub readers_niceness: Option<i32>,
 }
 
 /// What happened while a file was opened.
@@ -184,11 +190,17 @@ impl SqliteStore {
                 (connect, writer.map_err(|error| open_error(path, &error))?)
             }
         };
+        // The file says which journal mode it has; a reader does not choose.
+        let reader = pragmas(options).read_only(true).create_if_missing(false);
+        let niceness = options.readers_niceness;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(Duration::from_secs(5))
-            // The file says which journal mode it has; a reader does not choose.
-            .connect_with(pragmas(options).read_only(true).create_if_missing(false))
+            .after_connect(move |_connection, _| {
+                niceness.iter().for_each(|niceness| threads::give_way(READER_THREAD, *niceness));
+                Box::pin(std::future::ready(Ok(())))
+            })
+            .connect_with(reader.thread_name(|_| READER_THREAD.to_owned()))
             .await
             .map_err(|error| open_error(path, &error))?;
         let store = Self {

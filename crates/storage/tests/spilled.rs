@@ -71,6 +71,7 @@ impl Ledger {
             durability: Durability::Normal,
             backup_keep: 3,
             now: table.clock().now().wall,
+            readers_niceness: None,
         };
         let store: Store = SqliteStore::open(&options).await.unwrap().0.into();
         let store = Arc::new(store);

@@ -214,6 +214,9 @@ fn threads_that_answer_the_api_give_way_to_those_of_clients() {
     };
     let own = of("rustsocks")[0];
     assert_eq!(of("api"), [(own + 10).min(19); 2], "{threads:?}");
+    let reading = of("sqlite-reads");
+    assert!(!reading.is_empty(), "{threads:?}");
+    assert!(reading.iter().all(|nice| *nice == (own + 10).min(19)), "{threads:?}");
     let clients = of("tokio-rt-worker");
     assert!(!clients.is_empty() && clients.iter().all(|nice| *nice == own), "{threads:?}");
 }

@@ -67,5 +67,11 @@ pub(crate) fn ended(number: u64, end: i64) -> Record {
 
 /// How tests open a file.
 pub(crate) fn options(path: &std::path::Path, durability: Durability) -> SqliteOptions {
-    SqliteOptions { path: path.to_owned(), durability, backup_keep: 3, now: at(0) }
+    SqliteOptions {
+        path: path.to_owned(),
+        durability,
+        backup_keep: 3,
+        now: at(0),
+        readers_niceness: None,
+    }
 }
