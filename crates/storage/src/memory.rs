@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
 
 use crate::filter::{Filter, Part, Slice, Sort, Total};
-use crate::rollup::{Booked, Changes, Kind, MINUTE, Sums, span_start};
+use crate::rollup::{Booked, ByKind, Changes, Kind, MINUTE, Sums, span_start};
 use crate::store::{crashed, replaces};
 use crate::verify::Run;
-use crate::windows::{Found, Started, Wanted, sums_by_name};
+use crate::windows::{ByName, Edge, Found, Started, Wanted, sums_by_name};
 
 /// Hours of usage that are kept, of all users together.
 const MOST_HOURS: usize = 100_000;
@@ -57,6 +57,13 @@ impl Ring {
         let least = SessionId::default();
         self.started.range((first, least)..(end, least)).filter_map(|(_, id)| self.records.get(id))
     }
+}
+
+/// The sums of all sessions: each has one user.
+fn total_of(names: &ByKind<ByName>) -> Sums {
+    let mut total = Sums::default();
+    names[Kind::User as usize].values().for_each(|sums| total.add(sums));
+    total
 }
 
 fn minute(record: &Record) -> i64 {
@@ -176,11 +183,16 @@ impl MemoryStore {
         let ring = self.lock();
         let ranges = wanted.ranges.iter();
         let sums = sums_by_name(ranges.flat_map(|(_, first, end)| ring.started_in(*first, *end)));
-        let mut total = Sums::default();
-        sums[Kind::User as usize].values().for_each(|sums| total.add(sums));
-        let edge = wanted
-            .edge
-            .map(|minute| ring.started_in(minute, minute + MINUTE).map(Started::of).collect());
+        let total = total_of(&sums);
+        let edge = wanted.edge.map(|edge| {
+            let started = || ring.started_in(edge.minute, edge.minute + MINUTE);
+            if started().count() <= edge.most {
+                return Edge::Rows(started().map(Started::of).collect());
+            }
+            let is_within = |row: &&Record| row.start_time.as_millisecond() >= edge.from;
+            let names = sums_by_name(started().filter(is_within));
+            Edge::Sums { total: total_of(&names), names: names.into() }
+        });
         Found { own: ring.version, others: 0, elsewhere: 0, edge, sums, total }
     }
 

@@ -15,7 +15,7 @@ use sqlx::migrate::{Migration, MigrationType};
 use crate::filter::{Cursor, Direction, Filter, Slice, Sort, SortKey, Total};
 use crate::rollup::{FAR, Flow, Key, Kind, MINUTE, Sums, adjoining_ranges, span_start};
 use crate::time;
-use crate::windows::Wanted;
+use crate::windows::{Wanted, WantedEdge};
 
 /// The engines' languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +203,16 @@ impl Dialect {
             };
         }
         let _every_engine_needs_less = key;
+    }
+
+    /// A text as the bytes by which names are told apart.
+    fn name_bytes(self, column: &str) -> String {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::MySql => format!("CAST({column} AS BINARY)"),
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => column.to_owned(),
+        }
     }
 
     /// A name that may be stored as bytes, as text.
@@ -745,31 +755,124 @@ fn sum_all(dialect: Dialect, ranges: &[(i64, i64, i64)]) -> Statement {
     sql
 }
 
-/// All that statistics need, for one moment: versions, rows at the edge, sessions running
-/// elsewhere, the total, sums by kind. What is not wanted is not asked.
-pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Option<Statement>; 8] {
+/// All that statistics need, for one moment: versions, sessions running elsewhere, the total, sums
+/// by kind, and of the edge how many rows it has, the rows, the total, sums by kind. What is not
+/// wanted is not asked.
+pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Option<Statement>; 14] {
     let Wanted { edge, ranges, most, total } = wanted;
     let by_kind = |kind| sum_rollups(dialect, kind, ranges, *most);
     let [users, dests, reasons, rules] =
         Kind::ALL.map(|kind| (!ranges.is_empty()).then(|| by_kind(kind)));
-    let edge = edge.map(|minute| started(dialect, minute, minute + MINUTE));
-    let elsewhere = Some(running_elsewhere(dialect, node));
-    let total = total.then(|| sum_all(dialect, ranges));
-    [Some(versions(dialect, node)), edge, elsewhere, total, users, dests, reasons, rules]
+    let of_edge = |edge| {
+        let [users, dests, reasons, rules] =
+            Kind::ALL.map(|kind| sum_started(dialect, edge, Some((kind, *most))));
+        let total = sum_started(dialect, edge, None);
+        let count = count_started(dialect, edge);
+        [count, started(dialect, edge), total, users, dests, reasons, rules].map(Some)
+    };
+    let [count, rows, within, users_within, dests_within, reasons_within, rules_within] =
+        edge.map_or_else(Default::default, of_edge);
+    [
+        Some(versions(dialect, node)),
+        Some(running_elsewhere(dialect, node)),
+        total.then(|| sum_all(dialect, ranges)),
+        users,
+        dests,
+        reasons,
+        rules,
+        count,
+        rows,
+        within,
+        users_within,
+        dests_within,
+        reasons_within,
+        rules_within,
+    ]
 }
 
-/// What sums need of the sessions that started in a range of seconds, the end left out.
-fn started(dialect: Dialect, from: i64, to: i64) -> Statement {
+/// How many sessions started in a minute.
+fn count_started(dialect: Dialect, edge: WantedEdge) -> Statement {
+    let mut sql = Statement::new(dialect, "");
+    push_count(&mut sql, edge);
+    sql
+}
+
+/// The rollups tell, which are far fewer than the rows.
+fn push_count(sql: &mut Statement, edge: WantedEdge) {
+    let count = sql.dialect.integer("COALESCE(SUM(rollups.sessions), 0)");
+    sql.push("SELECT ").push(&count).push(" AS total");
+    push_ranges(sql, Kind::User, &[(MINUTE, edge.minute, edge.minute + MINUTE)]);
+}
+
+/// What sums need of the sessions that started in a minute, where they are not too many.
+fn started(dialect: Dialect, edge: WantedEdge) -> Statement {
     let mut sql = Statement::new(dialect, "SELECT ");
     sql.push(&dialect.time_column("start_time")).push(" AS begun, ");
     sql.push(dialect.user()).push(", COALESCE(dest_host, dest_ip) AS host, ");
     for column in ["dest_port", "bytes_sent", "bytes_received"] {
         sql.push(&dialect.integer(column)).push(" AS ").push(column).push(", ");
     }
-    sql.push("status, close_reason, acl_rule_matched FROM sessions WHERE start_time >= ");
-    sql.time(at(from));
-    sql.push(" AND start_time < ").time(at(to));
+    sql.push("status, close_reason, acl_rule_matched FROM sessions WHERE ");
+    push_started(&mut sql, edge, at(edge.minute), " <= ");
     sql
+}
+
+/// Sums of the sessions of a minute that started within the window, where there are too many to
+/// give them one by one: of all, or by the first names of a kind.
+fn sum_started(dialect: Dialect, edge: WantedEdge, by: Option<(Kind, usize)>) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    if by.is_some() {
+        sql.push(&dialect.name_text("started.name")).push(" AS name, ");
+        sql.push(&dialect.integer("started.port")).push(" AS port, ");
+    }
+    let having = |status: Status| {
+        let name = status.name();
+        format!("SUM(CASE WHEN started.status = '{name}' THEN 1 ELSE 0 END)")
+    };
+    let columns = [
+        "COUNT(*)",
+        &having(Status::Failed),
+        &having(Status::RejectedByAcl),
+        "SUM(started.bytes_sent)",
+        "SUM(started.bytes_received)",
+    ];
+    for (nth, (column, name)) in columns.into_iter().zip(SUMS).enumerate() {
+        sql.push(if nth > 0 { ", " } else { "" }).push(&dialect.integer(column));
+        sql.push(" AS ").push(name);
+    }
+    let (name, port, has_name) = match by.map(|(kind, _)| kind) {
+        None | Some(Kind::User) => (dialect.user(), "0", None),
+        Some(Kind::Dest) => ("COALESCE(dest_host, dest_ip)", "dest_port", None),
+        Some(Kind::Reason) => {
+            let unsuccessful = "status IN ('failed', 'rejected_by_acl')";
+            ("close_reason", "0", Some(unsuccessful))
+        }
+        Some(Kind::Rule) => ("acl_rule_matched", "0", Some("status = 'rejected_by_acl'")),
+    };
+    sql.push(" FROM (SELECT ").push(&dialect.name_bytes(name)).push(" AS name, ").push(port);
+    sql.push(" AS port, status, bytes_sent, bytes_received FROM sessions WHERE ");
+    if let Some(has_name) = has_name {
+        sql.push(name).push(" IS NOT NULL AND ").push(has_name).push(" AND ");
+    }
+    let from = Timestamp::from_millisecond(edge.from).unwrap_or(Timestamp::MAX);
+    push_started(&mut sql, edge, from, " > ");
+    sql.push(") AS started");
+    if let Some((kind, most)) = by {
+        sql.push(" GROUP BY started.name, started.port ORDER BY ").push(match kind {
+            Kind::User => "SUM(started.bytes_sent + started.bytes_received)",
+            Kind::Dest | Kind::Reason | Kind::Rule => "COUNT(*)",
+        });
+        sql.push(" DESC LIMIT ").number(most as u64);
+    }
+    sql
+}
+
+/// Started from a time to the end of a minute that has so many sessions.
+fn push_started(sql: &mut Statement, edge: WantedEdge, from: Timestamp, has: &str) {
+    sql.push("start_time >= ").time(from);
+    sql.push(" AND start_time < ").time(at(edge.minute + MINUTE)).push(" AND (");
+    push_count(sql, edge);
+    sql.push(")").push(has).number(edge.most as u64);
 }
 
 /// How many sessions other nodes have running.

@@ -119,9 +119,10 @@ const SPARE: usize = 32;
 /// many of them come from the store.
 const DEEPEST: usize = 100_000;
 
-/// Answers that are tried before writes are held up for one: a writer that never rests would
-/// always be a moment ahead.
+/// Answers that are tried before writes are held up for one, and for how long: a writer that never
+/// rests would always be a moment ahead.
 const FREE_TRIES: u32 = 5;
+const FREE_TIME: Duration = Duration::from_millis(500);
 
 /// How long to wait until what is in the store and what is known here are of one moment.
 const CERTAIN_WITHIN: Duration = Duration::from_secs(3);
@@ -328,11 +329,12 @@ impl Store {
         }
         let began = Instant::now();
         for tries in 0.. {
-            let _order = self.hold_up_writes(tries).await?;
+            let is_free = tries < FREE_TRIES && began.elapsed() < FREE_TIME;
+            let _order = if is_free { None } else { Some(self.hold_up_writes().await?) };
             if let Some(answer) = ask().await? {
                 return Ok(answer);
             }
-            if began.elapsed() > CERTAIN_WITHIN {
+            if !is_free && began.elapsed() > CERTAIN_WITHIN {
                 break;
             }
             self.windows.wait().await;
@@ -340,13 +342,10 @@ impl Store {
         Err(StoreError::Uncertain)
     }
 
-    /// Keeps further writes waiting once an answer was tried so often in vain.
-    async fn hold_up_writes(&self, tries: u32) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {
-        if tries < FREE_TRIES {
-            return Ok(None);
-        }
+    /// Keeps further writes waiting.
+    async fn hold_up_writes(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
         let order = tokio::time::timeout(CERTAIN_WITHIN, self.writing.lock()).await;
-        order.map(Some).map_err(|_| StoreError::Uncertain)
+        order.map_err(|_| StoreError::Uncertain)
     }
 
     /// Bytes by the span in which they flowed, of one user or of all: start, in seconds since
@@ -640,6 +639,13 @@ impl Store {
     pub async fn forget_usage(&self, before: Timestamp) -> Result<(), StoreError> {
         let before = span_start(before.as_millisecond(), crate::rollup::HOUR);
         each!(self, store => store.forget_usage(before))
+    }
+
+    /// Has no more rows of the minute at a window's edge read one by one than this, for tests.
+    #[doc(hidden)]
+    pub fn bound_edges(mut self, most: usize) -> Self {
+        self.windows.bound_edges(most);
+        self
     }
 
     /// How many names the windows of statistics hold in all, for tests.

@@ -73,6 +73,7 @@ promises! {
     pages_and_cursors_cover_everything_once_while_records_are_added
     retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_running_one
     statistics_equal_what_counting_the_records_gives
+    statistics_are_as_exact_where_the_minute_at_the_edge_is_too_full_to_be_read
     a_rule_of_any_length_and_sessions_without_a_name_are_counted
     usage_is_booked_in_the_hours_in_which_the_bytes_flowed
     a_session_of_three_days_shows_in_each_of_its_days
@@ -621,6 +622,11 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
         let wrong = store.wrong_rollups().await.unwrap();
         assert_eq!(wrong, WrongRollups::default(), "round {round}");
     }
+}
+
+async fn statistics_are_as_exact_where_the_minute_at_the_edge_is_too_full_to_be_read(store: Store) {
+    // All but the emptiest minutes are too full then.
+    statistics_equal_what_counting_the_records_gives(store.bound_edges(1)).await;
 }
 
 async fn usage_is_booked_in_the_hours_in_which_the_bytes_flowed(store: Store) {
