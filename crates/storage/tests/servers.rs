@@ -142,6 +142,11 @@ async fn a_question_may_be_dropped_anywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_end_is_not_heard_of_is_not_counted_twice() {
     let database = Database::new(Kind::Postgres);
+    // Whatever somebody has chosen for other programs.
+    let name = &database.name;
+    let stricter =
+        format!("ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'");
+    database.server.sql(name, &stricter);
     let store = database.store().await;
     // A disk that stalls: the commit waits for whoever holds the lock.
     let stalls = "CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS \
@@ -172,6 +177,28 @@ async fn a_commit_whose_end_is_not_heard_of_is_not_counted_twice() {
         let used = database.number("SELECT SUM(bytes_sent) FROM usage_hours");
         assert_eq!(used, sent);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_of_one_moment_whatever_isolation_the_server_is_set_to() {
+    let database = Database::new(Kind::MariaDb);
+    let looser = "SET GLOBAL TRANSACTION ISOLATION LEVEL READ COMMITTED";
+    database.server.sql(&database.name, looser);
+    let store = database.store().await;
+    store.save(&[ended(1, 2000)]).await.unwrap();
+    let mut holder = database.connect().await;
+    holder.execute("LOCK TABLES sessions WRITE").await.unwrap();
+    let mut asking = JoinSet::new();
+    let asked = Arc::clone(&store);
+    asking.spawn(async move {
+        asked.history(&Filter::default(), Sort::default(), Paging::Page(0), 10).await
+    });
+    eventually("the lock", || (database.waiting() == 1).then_some(()));
+    // A write of after the moment, which was when the answer was begun.
+    let later = "UPDATE sessions SET user = 'later'; UNLOCK TABLES";
+    holder.execute(later).await.unwrap();
+    let page = asking.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(page.records, [ended(1, 2000)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
