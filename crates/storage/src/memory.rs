@@ -120,12 +120,22 @@ impl MemoryStore {
         self.lock().records.get(&id).cloned()
     }
 
-    pub(crate) fn history(&self, filter: &Filter, sort: Sort, slice: Slice, total: Total) -> Part {
+    pub(crate) fn history(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        slice: Slice,
+        total: Total,
+        named: &[SessionId],
+    ) -> Part {
         let _there_anyway = total;
         let ring = self.lock();
         let mut found: Vec<&Record> =
             ring.records.values().filter(|record| filter.matches(record)).collect();
         let total = found.len() as u64;
+        let is_found =
+            |id: &&SessionId| ring.records.get(id).is_some_and(|row| filter.matches(row));
+        let named = named.iter().filter(is_found).copied().collect();
         found.sort_unstable_by(|left, right| sort.compare(left, right));
         let skip = usize::try_from(slice.skip).unwrap_or(usize::MAX);
         let records = found
@@ -135,7 +145,7 @@ impl MemoryStore {
             .take(slice.take)
             .cloned()
             .collect();
-        Part { own: ring.version, records, total }
+        Part { own: ring.version, records, total, named }
     }
 
     pub(crate) fn oldest(&self, before: Timestamp, most: usize) -> Vec<Record> {

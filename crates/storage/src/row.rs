@@ -195,12 +195,14 @@ fn started<R: Columns>(rows: &[R]) -> Result<Vec<Started>, StoreError> {
 }
 
 /// The answers to [`crate::sql::history`].
-pub(crate) fn part<R: Columns>(answers: &[Vec<R>; 3]) -> Result<Part, StoreError> {
-    let [own, rows, total] = answers;
+pub(crate) fn part<R: Columns>(answers: &[Vec<R>; 4]) -> Result<Part, StoreError> {
+    let [own, rows, total, named] = answers;
+    let id = |row: &R| (Reader { row }).required("session_id", |text| text.parse().ok());
     Ok(Part {
         own: first_number(own, "version")?,
         records: rows.iter().map(record).collect::<Result<_, _>>()?,
         total: first_number(total, "total")?.unsigned_abs(),
+        named: named.iter().map(id).collect::<Result<_, _>>()?,
     })
 }
 

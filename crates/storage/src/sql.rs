@@ -130,6 +130,16 @@ impl Dialect {
         }
     }
 
+    /// An id column as text.
+    pub(crate) fn id_text(self, column: &str) -> String {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!("{column}::text AS {column}"),
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => column.to_owned(),
+        }
+    }
+
     /// The column of the user's name.
     fn user(self) -> &'static str {
         match self {
@@ -319,16 +329,6 @@ impl Dialect {
             }
             #[cfg(any(feature = "sqlite", feature = "mysql"))]
             _ => format!("TIMESTAMPDIFF(MICROSECOND, {column}, UTC_TIMESTAMP(3)) DIV 1000"),
-        }
-    }
-
-    /// An id column as text.
-    pub(crate) fn id_text(self, column: &str) -> String {
-        match self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres => format!("{column}::text AS {column}"),
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => column.to_owned(),
         }
     }
 
@@ -667,8 +667,8 @@ pub(crate) fn explain(
     })
 }
 
-/// A slice of the history, all of one moment: how often this node has written, the rows, and how
-/// many there are in all where that is asked.
+/// A slice of the history, all of one moment: how often this node has written, the rows, how many
+/// there are in all where that is asked, and which of the named sessions are among these.
 pub(crate) fn history(
     dialect: Dialect,
     node: &str,
@@ -676,14 +676,28 @@ pub(crate) fn history(
     sort: Sort,
     wanted: Slice,
     total: Total,
-) -> [Statement; 3] {
-    let total = match total {
-        Total::Counted => count(dialect, filter),
-        Total::Left => {
-            Statement::new(dialect, "SELECT COUNT(*) AS total FROM rollup_versions WHERE 1 = 0")
-        }
-    };
-    [own_version(dialect, node), slice(dialect, filter, sort, wanted), total]
+    named: &[SessionId],
+) -> [Vec<Statement>; 4] {
+    let total = (total == Total::Counted).then(|| count(dialect, filter));
+    [
+        vec![own_version(dialect, node)],
+        vec![slice(dialect, filter, sort, wanted)],
+        total.into_iter().collect(),
+        named.chunks(MOST_NAMED).map(|ids| find_named(dialect, filter, ids)).collect(),
+    ]
+}
+
+/// Sessions that one statement names.
+const MOST_NAMED: usize = 512;
+
+/// Which of these sessions are among what a filter finds.
+fn find_named(dialect: Dialect, filter: &Filter, ids: &[SessionId]) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    sql.push(&dialect.id_text("session_id")).push(" FROM sessions");
+    push_conditions(&mut sql, filter);
+    sql.push(" AND session_id IN ");
+    put_ids(&mut sql, ids);
+    sql
 }
 
 /// How often a node has written, and all others together.
@@ -704,7 +718,7 @@ pub(crate) fn rows_of_run(
     writer: &str,
     node: &str,
     first: SessionId,
-) -> [Statement; 2] {
+) -> [Option<Statement>; 2] {
     let mut sql = Statement::new(dialect, "SELECT COUNT(*) AS sessions");
     for (column, status) in [("failed", Status::Failed), ("rejected", Status::RejectedByAcl)] {
         let name = status.name();
@@ -716,7 +730,7 @@ pub(crate) fn rows_of_run(
     }
     sql.push(" FROM sessions WHERE session_id >= ").id(first);
     sql.push(" AND node_id = ").text(node);
-    [own_version(dialect, writer), sql]
+    [Some(own_version(dialect, writer)), Some(sql)]
 }
 
 /// Sums by kind and name over ranges of spans: span, first start, end, in seconds. What is not

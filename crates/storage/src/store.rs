@@ -2,7 +2,7 @@
 
 mod points;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -111,13 +111,6 @@ impl Answer {
 /// The pause between two looks for an answer.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
-
-/// Ended sessions beyond those that are known to wait for the store that a page leaves room for.
-const SPARE: usize = 32;
-
-/// Records before a page that are gone through in memory, because it is not known beforehand how
-/// many of them come from the store.
-const DEEPEST: usize = 100_000;
 
 /// Answers that are tried before writes are held up for one, and for how long: a writer that never
 /// rests would always be a moment ahead.
@@ -491,8 +484,8 @@ impl Store {
         paging: Paging,
         size: usize,
     ) -> Result<Page, StoreError> {
-        let (slice, _) = Slice::of(paging, size, 0);
-        let part = each!(self, store => store.history(filter, sort, slice, Total::Counted))?;
+        let (slice, _) = Slice::of(paging, size, 0)?;
+        let part = each!(self, store => store.history(filter, sort, slice, Total::Counted, &[]))?;
         Ok(Page::new(part.records, size, part.total, sort))
     }
 
@@ -538,39 +531,42 @@ impl Store {
         table: &Table,
     ) -> Result<Page, StoreError> {
         self.of_one_moment(|| async move {
-            // More may have ended when the store has answered; then its slice is too small.
-            let most = table.waiting() + table.outbox().spilled() + SPARE;
-            let (slice, before) = Slice::of(paging, size, most);
-            if before > DEEPEST && table.outbox().spilled() > 0 {
-                return Err(StoreError::TooDeep);
-            }
-            let part = each!(self, store => store.history(filter, sort, slice, total))?;
             let look = || {
                 let ended = table.unsaved();
+                let is_known = |session: &&Arc<Session>| session.booked().is_some();
+                let former = ended.iter().filter(is_known).map(|session| session.id());
+                let former: Vec<SessionId> = former.collect();
                 let records = ended.iter().map(|session| session.snapshot());
                 let suits = |record: &Record| filter.matches(record);
-                (ended.len(), records.filter(suits).collect::<Vec<Record>>())
+                (ended.len(), former, records.filter(suits).collect::<Vec<Record>>())
             };
-            let seen = self.windows.at(part.own, look);
-            let fits = |waiting: usize| slice.skip == 0 || waiting <= most;
-            let seen = seen.filter(|((ended, _), spilled)| fits(ended + spilled.len()));
-            let finding = match &seen {
-                Some((_, spilled)) => {
-                    let most = before.saturating_add(size).saturating_add(1);
-                    let (filter, behind) = (filter.clone(), slice.behind);
-                    self.search(spilled, Search { filter, sort, behind, most, total }).await?
-                }
-                None => None,
+            let (own, (waiting, mut former, unsaved), spilled) = self.windows.look(look);
+            former.extend(spilled.former());
+            let former = &former;
+            let ask = |slice: Slice| async move {
+                each!(self, store => store.history(filter, sort, slice, total, former))
             };
-            let (Some(((_, unsaved), _)), Some(on_disk)) = (seen, finding) else {
+            let (slice, mut before) = Slice::of(paging, size, waiting + spilled.len())?;
+            let mut part = ask(slice).await?;
+            if !part.named.is_empty() {
+                // Where former states stand among the others is not known: none is passed over.
+                let (slice, all_before) = Slice::of(paging, size, usize::MAX)?;
+                before = all_before;
+                part =
+                    ask(Slice { take: slice.take.saturating_add(former.len()), ..slice }).await?;
+                part.leave_out_named();
+            }
+            if own != Some(part.own) {
                 return Ok(None);
-            };
+            }
+            let most = before.saturating_add(size).saturating_add(1);
+            let behind = slice.behind;
+            let search = Search { filter: filter.clone(), sort, behind, most, total };
+            let Some(on_disk) = self.search(&spilled, search).await? else { return Ok(None) };
             let total = part.total + unsaved.len() as u64 + on_disk.total;
             let mut records = part.records;
-            records.extend(unsaved.into_iter().filter(|record| match paging {
-                Paging::Behind(cursor) => cursor.is_before(record),
-                Paging::Page(_) => true,
-            }));
+            let is_behind = |record: &Record| behind.is_none_or(|cursor| cursor.is_before(record));
+            records.extend(unsaved.into_iter().filter(is_behind));
             records.extend(on_disk.records);
             records.sort_by(|left, right| sort.compare(left, right));
             records.drain(..before.min(records.len()));
@@ -667,7 +663,7 @@ impl Store {
         paging: Paging,
         size: usize,
     ) -> Result<Vec<Vec<String>>, StoreError> {
-        let (slice, _) = Slice::of(paging, size, 0);
+        let (slice, _) = Slice::of(paging, size, 0)?;
         match &self.engine {
             Engine::Memory(_) => Ok(Vec::new()),
             #[cfg(feature = "sqlite")]

@@ -259,9 +259,12 @@ impl OnDisk<'_> {
         }
         // A destination that was left out is not taken off either.
         self.spilled.add(record, &without(record, booked), -1, 0);
-        if record.end_time.is_some() {
-            self.places.remove(place);
-            forget_sums_of_nothing(self.spilled, self.places);
+        match record.end_time {
+            Some(_) => {
+                self.places.remove(place);
+                forget_sums_of_nothing(self.spilled, self.places);
+            }
+            None => self.places.note_former(place, record.session_id),
         }
     }
 }
@@ -352,6 +355,9 @@ impl Windows {
             state.spilled.add(&record, &unsaved(session, &record), 1, MOST_SPILLED);
             if let Some(place) = session.journal().final_place() {
                 state.places.add(place, &record);
+                if session.booked().is_some() {
+                    state.places.note_former(place, record.session_id);
+                }
             }
         }
         here
@@ -491,11 +497,11 @@ impl Windows {
         Some(told)
     }
 
-    /// What `look` sees at the moment at which this node had written so often, and which sessions
-    /// are on disk alone; none where that is not the moment that is known here.
-    pub(crate) fn at<T>(&self, own: i64, look: impl FnOnce() -> T) -> Option<(T, Spilled)> {
+    /// How often this node has written, what `look` sees at that moment, and which sessions are on
+    /// disk alone then.
+    pub(crate) fn look<T>(&self, look: impl FnOnce() -> T) -> (Option<i64>, T, Spilled) {
         let state = self.lock();
-        (state.own == Some(own)).then(|| (look(), state.places.clone()))
+        (state.own, look(), state.places.clone())
     }
 
     /// Forgets where ended sessions lie in a segment.

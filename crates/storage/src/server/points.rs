@@ -14,7 +14,8 @@ impl ServerStore {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Point>, StoreError> {
-        let [rows] = self.read([sql::select(self.dialect, Some(node), since, until)]).await?;
+        let statement = sql::select(self.dialect, Some(node), since, until);
+        let [rows] = self.read([Some(statement)]).await?;
         rows.iter().map(sql::point).collect()
     }
 
