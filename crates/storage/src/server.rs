@@ -141,12 +141,6 @@ impl ServerStore {
         StoreError::Timeout { limit: self.options.statement_timeout }
     }
 
-    /// Runs one statement on the writing connection; gives how many rows it changed.
-    async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
-        let query = query(statement)?;
-        self.write(1, async |connection| Ok(connection.execute(query).await?.rows_affected())).await
-    }
-
     /// Puts questions of as many statements as each has on a reading connection, all of one moment.
     async fn read<const N: usize>(
         &self,
@@ -180,6 +174,13 @@ impl ServerStore {
         let done = done.map_err(|_| self.too_slow())??;
         lent.is_done = true;
         Ok(done)
+    }
+
+    /// Runs one statement that no record waits for, and that waits for none; gives how many rows it
+    /// changed.
+    async fn execute_aside(&self, statement: Statement) -> Result<u64, StoreError> {
+        let query = query(statement)?;
+        self.aside(async |connection| Ok(query.execute(connection).await?.rows_affected())).await
     }
 
     pub(crate) async fn save(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {

@@ -1,5 +1,6 @@
 //! What nodes that share a database need of one another: signs of life, and a way to ask another
 //! one to end a session. Times are the database server's, so that the nodes' clocks do not matter.
+//! Nothing here waits for a batch of records: a node whose batch is held up is alive.
 
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ impl ServerStore {
         sql.text(node).push(", ").id(run.into()).push(", ").text(version);
         sql.push(&format!(", {now}, {now})"));
         sql.push(self.dialect.heartbeat_tail());
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 
     /// Takes a node off the list: it has stopped, and nothing of it is open.
@@ -85,7 +86,7 @@ impl ServerStore {
     pub async fn leave(&self, node: &str, run: Uuid) -> Result<(), StoreError> {
         let mut sql = self.statement("DELETE FROM nodes WHERE node_id = ");
         sql.text(node).push(" AND run_id = ").id(run.into());
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 
     /// The nodes that have open rows and gave no sign of life for the lease.
@@ -120,7 +121,7 @@ impl ServerStore {
         let mut sql = self.statement(&format!("INSERT INTO commands ({columns}) VALUES ("));
         sql.id(id.into()).push(", ").text(node).push(", ").id(session).push(", ").text(detail);
         sql.push(&format!(", {})", self.dialect.clock()));
-        self.execute(sql).await?;
+        self.execute_aside(sql).await?;
         Ok(id)
     }
 
@@ -156,7 +157,7 @@ impl ServerStore {
         let mut sql = self.statement("UPDATE commands SET answer = ");
         sql.text(answer).push(&format!(", answered_at = {}", self.dialect.clock()));
         sql.push(" WHERE command_id = ").id(command.into());
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 
     /// The answer to a command, once there is one.
@@ -177,6 +178,6 @@ impl ServerStore {
     pub async fn forget_commands(&self) -> Result<(), StoreError> {
         let age = self.dialect.age_of("created_at");
         let sql = self.statement(&format!("DELETE FROM commands WHERE {age} > 86400000"));
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 }

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{ServerStore, query};
+use super::ServerStore;
 use crate::points::{Point, sql};
-use crate::sql::Statement;
 use crate::store::StoreError;
 
 impl ServerStore {
@@ -29,10 +28,5 @@ impl ServerStore {
         most: usize,
     ) -> Result<u64, StoreError> {
         self.execute_aside(sql::forget(self.dialect, before, most)).await
-    }
-
-    async fn execute_aside(&self, statement: Statement) -> Result<u64, StoreError> {
-        let query = query(statement)?;
-        self.aside(async |connection| Ok(query.execute(connection).await?.rows_affected())).await
     }
 }
