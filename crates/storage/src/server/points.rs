@@ -12,10 +12,11 @@ impl ServerStore {
         node: &str,
         since: Timestamp,
         until: Timestamp,
+        most: usize,
     ) -> Result<Vec<Point>, StoreError> {
-        let statement = sql::select(self.dialect, Some(node), since, until);
+        let statement = sql::select(self.dialect, Some(node), since, until, most);
         let [rows] = self.read([Some(statement)]).await?;
-        rows.iter().map(sql::point).collect()
+        rows.iter().rev().map(sql::point).collect()
     }
 
     pub(crate) async fn save_points(&self, node: &str, points: &[Point]) -> Result<(), StoreError> {
