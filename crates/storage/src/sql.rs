@@ -119,17 +119,6 @@ impl Dialect {
         }
     }
 
-    /// Whether names are the same in the table of sessions exactly where they are in the rollups.
-    fn compares_bytes(self) -> bool {
-        match self {
-            // "a" and "a " are the same there, and the rollups' names are bytes.
-            #[cfg(feature = "mysql")]
-            Self::MySql => false,
-            #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => true,
-        }
-    }
-
     /// An id column as text.
     pub(crate) fn id_text(self, column: &str) -> String {
         match self {
@@ -402,6 +391,21 @@ impl Statement {
         self.bind(Value::Text(Some(value.into())), Mark::Plain)
     }
 
+    /// That a column holds a text, byte by byte.
+    fn equal(&mut self, column: &str, text: &str) -> &mut Self {
+        self.push(column).push(" = ").text(text);
+        match self.dialect {
+            // The first half is for the index: there "a" and "a " are the same.
+            #[cfg(feature = "mysql")]
+            Dialect::MySql => {
+                let bytes = self.dialect.name_bytes(column);
+                self.push(" AND ").push(&bytes).push(" = ").text(text)
+            }
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => self,
+        }
+    }
+
     pub(crate) fn number(&mut self, value: u64) -> &mut Self {
         self.bind(Value::Number(Some(integer(value))), Mark::Plain)
     }
@@ -457,14 +461,8 @@ fn count_by_rollups(dialect: Dialect, filter: &Filter) -> Option<Statement> {
         ..Filter::default()
     };
     let (first, end) = whole_minutes(*start_after, *start_before);
-    let by_nodes = node.is_some() || not_node.is_some();
     let early = |time: &Option<Timestamp>| time.is_some_and(|time| time < Timestamp::UNIX_EPOCH);
-    if told_apart != *filter
-        || first > end
-        || by_nodes && !dialect.compares_bytes()
-        || early(start_after)
-        || early(start_before)
-    {
+    if told_apart != *filter || first > end || early(start_after) || early(start_before) {
         return None;
     }
     let user = name_of(Kind::User);
@@ -552,7 +550,7 @@ pub(crate) fn find_all(dialect: Dialect, ids: &[SessionId]) -> Statement {
 /// The rows that a node has open, for a transaction that will change them.
 pub(crate) fn open_of(dialect: Dialect, node: &str, most: usize) -> Statement {
     let mut sql = Statement::new(dialect, dialect.select());
-    sql.push(" WHERE status = 'active' AND node_id = ").text(node);
+    sql.push(" WHERE status = 'active' AND ").equal("node_id", node);
     sql.push(" LIMIT ").number(most as u64).push(dialect.lock_rows());
     sql
 }
@@ -729,7 +727,7 @@ pub(crate) fn rows_of_run(
         sql.push(", ").push(&dialect.sum(column));
     }
     sql.push(" FROM sessions WHERE session_id >= ").id(first);
-    sql.push(" AND node_id = ").text(node);
+    sql.push(" AND ").equal("node_id", node);
     [Some(own_version(dialect, writer)), Some(sql)]
 }
 
@@ -897,7 +895,10 @@ pub(crate) fn running_elsewhere(dialect: Dialect, node: &str) -> Statement {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => sql.push("WHERE 1 = 0"),
         #[cfg(any(feature = "mysql", feature = "postgres"))]
-        _ => sql.push("WHERE status = 'active' AND node_id <> ").text(node),
+        _ => {
+            let bytes = dialect.name_bytes("node_id");
+            sql.push("WHERE status = 'active' AND ").push(&bytes).push(" <> ").text(node)
+        }
     };
     let _of_no_interest_to_a_file = node;
     sql
@@ -965,7 +966,7 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
     };
     if let Some(user) = &filter.user {
         let column = sql.dialect.user();
-        sql.push(" AND ").push(column).push(" = ").text(user);
+        sql.push(" AND ").equal(column, user);
     }
     push_nodes(sql, filter);
     if let Some(protocol) = filter.protocol {
@@ -973,20 +974,20 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
     }
     if let Some(dest) = &filter.dest {
         let lower = dest.to_ascii_lowercase();
+        let dialect = sql.dialect;
+        let [folded, ip] = ["LOWER(dest_host)", "dest_ip"].map(|name| dialect.name_bytes(name));
+        sql.push(" AND (").push(&folded).push(" = ").text(lower);
         match sql.dialect {
             #[cfg(feature = "mysql")]
-            Dialect::MySql => {
-                // This one folds more than ASCII.
-                sql.push(" AND (LOWER(dest_host) = ").text(lower);
-                sql.push(" OR dest_host = ").text(dest)
-            }
+            // This one folds more than ASCII.
+            Dialect::MySql => sql.push(" OR ").equal("dest_host", dest),
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => sql.push(" AND (lower(dest_host) = ").text(lower),
+            _ => sql,
         };
-        sql.push(" OR dest_ip = ").text(dest).push(")");
+        sql.push(" OR ").push(&ip).push(" = ").text(dest).push(")");
     }
     if let Some(ip) = &filter.dest_ip {
-        sql.push(" AND dest_ip = ").text(ip);
+        sql.push(" AND ").equal("dest_ip", ip);
     }
     if let Some(ip) = filter.source_ip {
         sql.push(" AND source_ip = ").text(ip.to_string());
@@ -1020,10 +1021,11 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
 /// A filter's conditions on nodes.
 fn push_nodes(sql: &mut Statement, filter: &Filter) {
     if let Some(node) = &filter.node {
-        sql.push(" AND node_id = ").text(node);
+        sql.push(" AND ").equal("node_id", node);
     }
     if let Some(node) = &filter.not_node {
-        sql.push(" AND node_id <> ").text(node);
+        let bytes = sql.dialect.name_bytes("node_id");
+        sql.push(" AND ").push(&bytes).push(" <> ").text(node);
     }
 }
 

@@ -70,6 +70,7 @@ promises! {
     what_is_old_is_listed_before_it_is_deleted
     every_field_reads_back_as_it_was
     sql_and_the_filter_itself_agree
+    names_that_differ_in_a_space_at_the_end_are_told_apart
     pages_and_cursors_cover_everything_once_while_records_are_added
     retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_running_one
     statistics_equal_what_counting_the_records_gives
@@ -324,6 +325,38 @@ async fn sql_and_the_filter_itself_agree(store: Store) {
     }
     assert!(found_some > 100, "only {found_some} filters found anything");
     assert!(found_running > 10 || !holds_active, "only {found_running} found what runs long");
+}
+
+async fn names_that_differ_in_a_space_at_the_end_are_told_apart(store: Store) {
+    let names = ["bob", "bob ", "bob  ", " bob"];
+    let named = |(number, name): (u64, &str)| Record {
+        user: name.into(),
+        node_id: name.into(),
+        dest_host: Some(name.into()),
+        dest_ip: name.into(),
+        ..ended(number, 2000)
+    };
+    let records: Vec<Record> = (0..).zip(names).map(named).collect();
+    store.save(&records).await.unwrap();
+    for name in names.map(|name| Some(name.to_owned())) {
+        let all = Filter::default;
+        for filter in [
+            Filter { user: name.clone(), ..all() },
+            Filter { node: name.clone(), ..all() },
+            Filter { not_node: name.clone(), ..all() },
+            Filter { dest: name.clone(), ..all() },
+            Filter { dest_ip: name.clone(), ..all() },
+        ] {
+            let page = store.history(&filter, Sort::default(), Paging::Page(0), 9).await.unwrap();
+            let found: Vec<Record> =
+                records.iter().rev().filter(|record| filter.matches(record)).cloned().collect();
+            assert_eq!(page.records, found, "{filter:?}");
+            assert_eq!(page.total, found.len() as u64, "{filter:?}");
+        }
+    }
+    assert_eq!(store.close_crashed("bob ").await.unwrap(), 0);
+    store.save(&[active(10)].map(|row| Record { node_id: "bob".into(), ..row })).await.unwrap();
+    assert_eq!(store.close_crashed("bob ").await.unwrap(), 0, "another node's");
 }
 
 async fn pages_and_cursors_cover_everything_once_while_records_are_added(store: Store) {
