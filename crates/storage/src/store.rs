@@ -115,7 +115,7 @@ const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 /// Answers that are tried before writes are held up for one, and for how long: a writer that never
 /// rests would always be a moment ahead.
 const FREE_TRIES: u32 = 5;
-const FREE_TIME: Duration = Duration::from_millis(500);
+const FREE_TIME: Duration = Duration::from_millis(100);
 
 /// How long to wait until what is in the store and what is known here are of one moment.
 const CERTAIN_WITHIN: Duration = Duration::from_secs(3);
