@@ -1,6 +1,7 @@
 //! What to look for in the history, in which order, and which part of it.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -10,6 +11,8 @@ use jiff::Timestamp;
 use rustsocks_proto::Protocol;
 use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{CloseReason, Record, SessionId, Status};
+
+use crate::store::StoreError;
 
 /// Conditions that a record must all meet; an absent one is met by every record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -276,6 +279,10 @@ pub enum Paging {
     Behind(Cursor),
 }
 
+/// Records before a page that are gone through in memory, because it is not known beforehand how
+/// many of them come from the store.
+const DEEPEST: usize = 100_000;
+
 /// A piece of what a store alone has of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slice {
@@ -289,19 +296,30 @@ pub(crate) struct Slice {
 
 impl Slice {
     /// What a page of `size` records needs of the store, and one record more, where up to `more`
-    /// records come from elsewhere; and how many of both together come before the page.
-    pub(crate) fn of(paging: Paging, size: usize, more: usize) -> (Self, usize) {
+    /// records come from elsewhere; and how many of both together come before the page. Where it is
+    /// as many as there may be, nothing is passed over.
+    ///
+    /// # Errors
+    /// Where too many do.
+    pub(crate) fn of(
+        paging: Paging,
+        size: usize,
+        more: usize,
+    ) -> Result<(Self, usize), StoreError> {
         match paging {
             Paging::Behind(cursor) => {
-                (Self { behind: Some(cursor), skip: 0, take: size.saturating_add(1) }, 0)
+                Ok((Self { behind: Some(cursor), skip: 0, take: size.saturating_add(1) }, 0))
             }
             Paging::Page(number) => {
                 let skip = number.saturating_mul(size as u64);
                 // All that a store has up to here comes before the page, however the others fall.
                 let passed = skip.saturating_sub(more as u64);
                 let before = usize::try_from(skip - passed).unwrap_or(usize::MAX);
+                if before > DEEPEST {
+                    return Err(StoreError::TooDeep);
+                }
                 let take = before.saturating_add(size).saturating_add(1);
-                (Self { behind: None, skip: passed, take }, before)
+                Ok((Self { behind: None, skip: passed, take }, before))
             }
         }
     }
@@ -316,6 +334,17 @@ pub(crate) struct Part {
     pub(crate) records: Vec<Record>,
     /// How many records the filter finds in all; 0 where nobody asked.
     pub(crate) total: u64,
+    /// Which of the sessions that were named are among what the filter finds.
+    pub(crate) named: Vec<SessionId>,
+}
+
+impl Part {
+    /// Leaves the sessions out that were named.
+    pub(crate) fn leave_out_named(&mut self) {
+        let named: HashSet<SessionId> = self.named.drain(..).collect();
+        self.records.retain(|record| !named.contains(&record.session_id));
+        self.total = self.total.saturating_sub(named.len() as u64);
+    }
 }
 
 /// Whether records are counted as well.

@@ -21,6 +21,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// Points in one write: a write of this size takes a few milliseconds.
 const STEP: usize = 500;
 
+/// Points that are read at once.
+const PAGE: usize = 4000;
+
 /// The pause after which a writer that was busy is asked again, and the one between two steps.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -56,7 +59,7 @@ impl Keeper {
             // Never dropped half-way: a connection that is lost in the middle of a write is closed
             // by nobody, and SQLite's log would stay behind the stop.
             if !is_loaded {
-                is_loaded = self.told(self.load().await);
+                is_loaded = self.told(self.load(&stop).await);
             }
             if self.told(self.save().await) && Instant::now() >= next_cleanup {
                 next_cleanup = Instant::now() + self.cleanup_interval;
@@ -74,13 +77,27 @@ impl Keeper {
         done.is_ok()
     }
 
-    async fn load(&self) -> Result<(), StoreError> {
+    /// Reads what former runs left, the newest first, until the stop.
+    async fn load(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let now = self.table.clock().now().wall;
         let since = now.checked_sub(self.points.keep()).unwrap_or(jiff::Timestamp::MIN);
-        // What this run has taken meanwhile is in memory already.
-        let until = self.points.first().unwrap_or(now);
-        let older = self.store.points(self.table.node(), since, until).await?;
-        self.points.put_before(older);
+        // What this run has taken meanwhile is in memory already, and so is what was read before an
+        // error.
+        let mut until = self.points.first().unwrap_or(now);
+        while !stop.is_cancelled() {
+            let mut page = self.store.points(self.table.node(), since, until, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            if let Some(oldest) = page.first().map(|point| point.at).filter(|_| !is_last) {
+                // A file may have points of several names at one instant: the next page has all
+                // of them.
+                page.retain(|point| point.at != oldest);
+            }
+            let Some(first) = page.first() else { return Ok(()) };
+            until = first.at;
+            if !self.points.put_before(page) || is_last {
+                return Ok(());
+            }
+        }
         Ok(())
     }
 

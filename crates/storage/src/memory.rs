@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use rustsocks_sessions::{Record, SessionId};
 
 use crate::filter::{Filter, Part, Slice, Sort, Total};
-use crate::rollup::{Booked, Changes, Kind, MINUTE, Sums, span_start};
+use crate::rollup::{Booked, ByKind, Changes, Kind, MINUTE, Sums, span_start};
 use crate::store::{crashed, replaces};
 use crate::verify::Run;
-use crate::windows::{Found, Started, Wanted, sums_by_name};
+use crate::windows::{ByName, Edge, Found, Started, Wanted, sums_by_name};
 
 /// Hours of usage that are kept, of all users together.
 const MOST_HOURS: usize = 100_000;
@@ -57,6 +57,13 @@ impl Ring {
         let least = SessionId::default();
         self.started.range((first, least)..(end, least)).filter_map(|(_, id)| self.records.get(id))
     }
+}
+
+/// The sums of all sessions: each has one user.
+fn total_of(names: &ByKind<ByName>) -> Sums {
+    let mut total = Sums::default();
+    names[Kind::User as usize].values().for_each(|sums| total.add(sums));
+    total
 }
 
 fn minute(record: &Record) -> i64 {
@@ -113,12 +120,22 @@ impl MemoryStore {
         self.lock().records.get(&id).cloned()
     }
 
-    pub(crate) fn history(&self, filter: &Filter, sort: Sort, slice: Slice, total: Total) -> Part {
+    pub(crate) fn history(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        slice: Slice,
+        total: Total,
+        named: &[SessionId],
+    ) -> Part {
         let _there_anyway = total;
         let ring = self.lock();
         let mut found: Vec<&Record> =
             ring.records.values().filter(|record| filter.matches(record)).collect();
         let total = found.len() as u64;
+        let is_found =
+            |id: &&SessionId| ring.records.get(id).is_some_and(|row| filter.matches(row));
+        let named = named.iter().filter(is_found).copied().collect();
         found.sort_unstable_by(|left, right| sort.compare(left, right));
         let skip = usize::try_from(slice.skip).unwrap_or(usize::MAX);
         let records = found
@@ -128,7 +145,7 @@ impl MemoryStore {
             .take(slice.take)
             .cloned()
             .collect();
-        Part { own: ring.version, records, total }
+        Part { own: ring.version, records, total, named }
     }
 
     pub(crate) fn oldest(&self, before: Timestamp, most: usize) -> Vec<Record> {
@@ -176,11 +193,16 @@ impl MemoryStore {
         let ring = self.lock();
         let ranges = wanted.ranges.iter();
         let sums = sums_by_name(ranges.flat_map(|(_, first, end)| ring.started_in(*first, *end)));
-        let mut total = Sums::default();
-        sums[Kind::User as usize].values().for_each(|sums| total.add(sums));
-        let edge = wanted
-            .edge
-            .map(|minute| ring.started_in(minute, minute + MINUTE).map(Started::of).collect());
+        let total = total_of(&sums);
+        let edge = wanted.edge.map(|edge| {
+            let started = || ring.started_in(edge.minute, edge.minute + MINUTE);
+            if started().count() <= edge.most {
+                return Edge::Rows(started().map(Started::of).collect());
+            }
+            let is_within = |row: &&Record| row.start_time.as_millisecond() >= edge.from;
+            let names = sums_by_name(started().filter(is_within));
+            Edge::Sums { total: total_of(&names), names: names.into() }
+        });
         Found { own: ring.version, others: 0, elsewhere: 0, edge, sums, total }
     }
 

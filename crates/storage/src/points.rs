@@ -117,13 +117,14 @@ impl Points {
         ring.unsaved = ring.unsaved.min(ring.points.len());
     }
 
-    /// Puts what former runs left before what there is.
-    pub(crate) fn put_before(&self, older: Vec<Point>) {
+    /// Puts what former runs left before what there is; tells whether there is room for more.
+    pub(crate) fn put_before(&self, older: Vec<Point>) -> bool {
         let mut ring = self.lock();
         let room = self.most.saturating_sub(ring.points.len());
         for point in older.into_iter().rev().take(room) {
             ring.points.push_front(point);
         }
+        ring.points.len() < self.most
     }
 
     /// The oldest points that are not in the store, at most so many.

@@ -32,25 +32,26 @@ impl Retention {
     /// Runs until `stop` is cancelled.
     pub async fn run(self, store: Arc<Store>, clock: Clock, stop: CancellationToken) {
         let Some(keep) = self.keep else { return };
-        let work = async {
-            loop {
-                if let Ok(before) = clock.now().wall.checked_sub(keep) {
-                    let expired = self.expire_all(&store, before).await;
-                    if expired > 0 {
-                        tracing::info!(expired, "deleted records older than the retention time");
-                    }
+        loop {
+            if let Ok(before) = clock.now().wall.checked_sub(keep) {
+                let expired = self.expire_all(&store, before, &stop).await;
+                if expired > 0 {
+                    tracing::info!(expired, "deleted records older than the retention time");
                 }
-                tokio::time::sleep(self.interval).await;
             }
-        };
-        stop.run_until_cancelled(work).await;
+            if stop.run_until_cancelled(tokio::time::sleep(self.interval)).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// Deletes every record that ended before a time; stops at the first error, to be tried
     /// again at the next interval.
-    async fn expire_all(&self, store: &Store, before: Timestamp) -> u64 {
+    async fn expire_all(&self, store: &Store, before: Timestamp, stop: &CancellationToken) -> u64 {
         let mut expired = 0;
-        loop {
+        // A step is never dropped half-way: what it has in hand would be deleted by nobody, or
+        // archived twice, and SQLite's log would stay behind the stop.
+        while !stop.is_cancelled() {
             match self.step(store, before).await {
                 Ok(0) => return expired,
                 Ok(count) => expired += count,
@@ -59,8 +60,9 @@ impl Retention {
                     return expired;
                 }
             }
-            tokio::time::sleep(BREATH).await;
+            stop.run_until_cancelled(tokio::time::sleep(BREATH)).await;
         }
+        expired
     }
 
     /// Deletes up to [`STEP`] records, after they were archived where that is wanted.

@@ -150,17 +150,19 @@ impl Named<'_> {
     pub(crate) fn names(&self) -> ByKind<Option<Arc<str>>> {
         let refused = self.status == Status::RejectedByAcl;
         let reason = self.close_reason.filter(|_| refused || self.status == Status::Failed);
-        let cut = |rule: &str| -> Arc<str> {
-            let end = rule.char_indices().nth(RULE_CHARS).map_or(rule.len(), |(end, _)| end);
-            rule[..end].into()
-        };
         [
             Some(Arc::clone(self.user)),
             Some(self.dest.into()),
             reason.map(|reason| reason.name().into()),
-            self.rule.filter(|_| refused).map(cut),
+            self.rule.filter(|_| refused).map(|rule| cut(rule).into()),
         ]
     }
+}
+
+/// As much of a rule's name as rollups keep.
+pub(crate) fn cut(rule: &str) -> &str {
+    let end = rule.char_indices().nth(RULE_CHARS).map_or(rule.len(), |(end, _)| end);
+    &rule[..end]
 }
 
 /// The names of a record, by kind.

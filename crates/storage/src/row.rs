@@ -13,12 +13,12 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::filter::Part;
 use crate::memory::Usage;
-use crate::rollup::{ByKind, Named, Sums};
+use crate::rollup::{ByKind, Kind, Named, Sums, cut};
 use crate::sql::{self, Dialect};
 use crate::store::StoreError;
 use crate::time;
 use crate::verify::{Run, WrongRollup, WrongRollups};
-use crate::windows::{ByName, Found, Started, Wanted};
+use crate::windows::{ByName, Edge, Found, Started, Wanted, WantedEdge};
 
 /// A row of any engine: its columns are text and integers.
 pub(crate) trait Columns {
@@ -96,27 +96,63 @@ impl<R: Columns> Reader<'_, R> {
     }
 }
 
-/// The answers to [`crate::sql::sums`]: versions, rows at the edge, sessions running elsewhere,
-/// the total, sums by kind.
-pub(crate) fn found<R: Columns>(wanted: &Wanted, answers: &[Vec<R>]) -> Result<Found, StoreError> {
-    let number = |nth: usize, column| -> Result<i64, StoreError> {
-        let row = answers.get(nth).and_then(|rows: &Vec<R>| rows.first());
-        Ok(row.map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
-    };
-    let (own, every) = (number(0, "own")?, number(0, "every")?);
-    let edge = started(answers.get(1).map_or(&[], Vec::as_slice))?;
-    let edge = wanted.edge.is_some().then_some(edge);
-    let elsewhere = number(2, "total")?.unsigned_abs();
+/// The answers to [`sql::sums`]: versions, sessions running elsewhere, the total, sums by kind, and
+/// those that make the edge.
+pub(crate) fn found<R: Columns>(
+    wanted: &Wanted,
+    answers: &[Vec<R>; 14],
+) -> Result<Found, StoreError> {
+    let [versions, elsewhere, total, users, dests, reasons, rules, edge @ ..] = answers;
+    let own = first_number(versions, "own")?;
     let mut names = ByKind::<ByName>::default();
-    for (names, rows) in names.iter_mut().zip(answers.iter().skip(4)) {
+    for (names, rows) in names.iter_mut().zip([users, dests, reasons, rules]) {
         for row in rows {
             names.insert(row.text("name")?.unwrap_or_default().into(), sums(row, sql::SUMS)?);
         }
     }
-    let total = answers.get(3).and_then(|rows| rows.first());
-    let total = total.map(|row| sums(row, sql::SUMS)).transpose()?;
-    let total = total.unwrap_or_default();
-    Ok(Found { own, others: every - own, elsewhere, edge, sums: names, total })
+    Ok(Found {
+        own,
+        others: first_number(versions, "every")? - own,
+        elsewhere: first_number(elsewhere, "total")?.unsigned_abs(),
+        edge: wanted.edge.map(|wanted| self::edge(wanted, edge)).transpose()?,
+        sums: names,
+        total: first_sums(total)?,
+    })
+}
+
+/// The minute at the edge: how many rows it has, the rows, the total within the window, sums by kind.
+fn edge<R: Columns>(wanted: WantedEdge, answers: &[Vec<R>; 7]) -> Result<Edge, StoreError> {
+    let [count, rows, total, by_kind @ ..] = answers;
+    if first_number(count, "total")? <= sql::integer(wanted.most as u64) {
+        return started(rows).map(Edge::Rows);
+    }
+    let mut names = ByKind::<ByName>::default();
+    for ((kind, names), rows) in Kind::ALL.into_iter().zip(&mut names).zip(by_kind) {
+        for row in rows {
+            let name = row.text("name")?.unwrap_or_default();
+            let name: Arc<str> = match kind {
+                Kind::User | Kind::Reason => name.into(),
+                Kind::Dest => with_port(&name, port(row.number("port")?)).into(),
+                Kind::Rule => cut(&name).into(),
+            };
+            names.entry(name).or_default().add(&sums(row, sql::SUMS)?);
+        }
+    }
+    Ok(Edge::Sums { total: first_sums(total)?, names: names.into() })
+}
+
+fn port(number: Option<i64>) -> u16 {
+    number.and_then(|port| u16::try_from(port).ok()).unwrap_or(0)
+}
+
+/// A number in the only row of an answer; 0 where there is none.
+fn first_number<R: Columns>(rows: &[R], column: &'static str) -> Result<i64, StoreError> {
+    Ok(rows.first().map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
+}
+
+/// The sums in the only row of an answer.
+fn first_sums<R: Columns>(rows: &[R]) -> Result<Sums, StoreError> {
+    Ok(rows.first().map(|row| sums(row, sql::SUMS)).transpose()?.unwrap_or_default())
 }
 
 /// Rows of sessions, as far as sums need them. Equal names are one text.
@@ -134,7 +170,7 @@ fn started<R: Columns>(rows: &[R]) -> Result<Vec<Started>, StoreError> {
             sent: column("bytes_sent")?,
             received: column("bytes_received")?,
         };
-        let port = u16::try_from(column("dest_port")?).unwrap_or(0);
+        let port = port(row.number("dest_port")?);
         let user: Arc<str> = row.text("user")?.unwrap_or_default().into();
         let rule = row.text("acl_rule_matched")?;
         let named = Named {
@@ -159,24 +195,21 @@ fn started<R: Columns>(rows: &[R]) -> Result<Vec<Started>, StoreError> {
 }
 
 /// The answers to [`crate::sql::history`].
-pub(crate) fn part<R: Columns>(answers: &[Vec<R>; 3]) -> Result<Part, StoreError> {
-    let [own, rows, total] = answers;
-    let number = |rows: &[R], column| -> Result<i64, StoreError> {
-        Ok(rows.first().map(|row| row.number(column)).transpose()?.flatten().unwrap_or(0))
-    };
+pub(crate) fn part<R: Columns>(answers: &[Vec<R>; 4]) -> Result<Part, StoreError> {
+    let [own, rows, total, named] = answers;
+    let id = |row: &R| (Reader { row }).required("session_id", |text| text.parse().ok());
     Ok(Part {
-        own: number(own, "version")?,
+        own: first_number(own, "version")?,
         records: rows.iter().map(record).collect::<Result<_, _>>()?,
-        total: number(total, "total")?.unsigned_abs(),
+        total: first_number(total, "total")?.unsigned_abs(),
+        named: named.iter().map(id).collect::<Result<_, _>>()?,
     })
 }
 
 /// The answers to [`crate::sql::rows_of_run`].
 pub(crate) fn run<R: Columns>(answers: &[Vec<R>; 2]) -> Result<Run, StoreError> {
     let [own, rows] = answers;
-    let writes = own.first().map(|row| row.number("version")).transpose()?.flatten();
-    let sums = rows.first().map(|row| sums(row, sql::SUMS)).transpose()?;
-    Ok(Run { writes: writes.unwrap_or(0), sums: sums.unwrap_or_default() })
+    Ok(Run { writes: first_number(own, "version")?, sums: first_sums(rows)? })
 }
 
 /// The lines of an explanation.
@@ -225,13 +258,12 @@ pub(crate) fn wrong_rollups<R: Columns>(rows: &[R]) -> Result<WrongRollups, Stor
 /// The answers to [`sql::own_version`] and [`sql::usage`].
 pub(crate) fn usage<R: Columns>(answers: &[Vec<R>; 2]) -> Result<Usage, StoreError> {
     let [own, rows] = answers;
-    let own = own.first().map(|row| row.number("version")).transpose()?.flatten();
     let span = |row: &R| {
         let column = |name| row.number(name).map(Option::unwrap_or_default);
         Ok((column("begun")?, column("bytes_sent")?, column("bytes_received")?))
     };
     let spans = rows.iter().map(span).collect::<Result<_, StoreError>>()?;
-    Ok(Usage { own: own.unwrap_or(0), spans })
+    Ok(Usage { own: first_number(own, "version")?, spans })
 }
 
 /// A row as a record.

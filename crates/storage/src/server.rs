@@ -209,25 +209,19 @@ impl ServerStore {
         StoreError::Timeout { limit: self.options.statement_timeout }
     }
 
-    /// Runs one statement on the writing connection; gives how many rows it changed.
-    async fn execute(&self, statement: Statement) -> Result<u64, StoreError> {
-        let query = query(statement)?;
-        self.write(1, async |connection| Ok(connection.execute(query).await?.rows_affected())).await
-    }
-
-    /// Runs statements, as far as there are any, on a reading connection, all of one moment.
+    /// Puts questions of as many statements as each has on a reading connection, all of one moment.
     async fn read<const N: usize>(
         &self,
-        statements: [impl Into<Option<Statement>>; N],
+        questions: [impl IntoIterator<Item = Statement>; N],
     ) -> Result<[Vec<AnyRow>; N], StoreError> {
         self.aside(async |connection| {
             if N > 1 {
                 connection.execute(self.dialect.moment()).await?;
             }
             let mut answers = [const { Vec::new() }; N];
-            for (statement, answer) in statements.into_iter().zip(&mut answers) {
-                if let Some(statement) = statement.into() {
-                    *answer = query(statement)?.fetch_all(&mut *connection).await?;
+            for (statements, answer) in questions.into_iter().zip(&mut answers) {
+                for statement in statements {
+                    answer.extend(query(statement)?.fetch_all(&mut *connection).await?);
                 }
             }
             if N > 1 {
@@ -254,6 +248,13 @@ impl ServerStore {
         Ok(done)
     }
 
+    /// Runs one statement that no record waits for, and that waits for none; gives how many rows it
+    /// changed.
+    async fn execute_aside(&self, statement: Statement) -> Result<u64, StoreError> {
+        let query = query(statement)?;
+        self.aside(async |connection| Ok(query.execute(connection).await?.rows_affected())).await
+    }
+
     pub(crate) async fn save(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
         let limits = 1 + u32::try_from(records.len() / 1000).unwrap_or(u32::MAX);
         self.book(limits, async |mut booking| booking.save(records, seen).await).await
@@ -276,7 +277,7 @@ impl ServerStore {
     }
 
     pub(crate) async fn version(&self) -> Result<i64, StoreError> {
-        let [rows] = self.read([sql::versions(self.dialect, &self.options.node)]).await?;
+        let [rows] = self.read([Some(sql::versions(self.dialect, &self.options.node))]).await?;
         Ok(rows.first().map(|row| row.number("own")).transpose()?.flatten().unwrap_or(0))
     }
 
@@ -300,7 +301,8 @@ impl ServerStore {
         range: (i64, i64),
     ) -> Result<Usage, StoreError> {
         let own = sql::own_version(self.dialect, &self.options.node);
-        usage(&self.read([own, sql::usage(self.dialect, user, span, range.0, range.1)]).await?)
+        let spans = sql::usage(self.dialect, user, span, range.0, range.1);
+        usage(&self.read([Some(own), Some(spans)]).await?)
     }
 
     pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {
@@ -308,12 +310,12 @@ impl ServerStore {
     }
 
     pub(crate) async fn wrong_rollups(&self) -> Result<WrongRollups, StoreError> {
-        let [rows] = self.read([sql::wrong_rollups(self.dialect)]).await?;
+        let [rows] = self.read([Some(sql::wrong_rollups(self.dialect))]).await?;
         wrong_rollups(&rows)
     }
 
     pub(crate) async fn find(&self, id: SessionId) -> Result<Option<Record>, StoreError> {
-        let [rows] = self.read([sql::find(self.dialect, id)]).await?;
+        let [rows] = self.read([Some(sql::find(self.dialect, id))]).await?;
         rows.first().map(record).transpose()
     }
 
@@ -323,9 +325,11 @@ impl ServerStore {
         sort: Sort,
         slice: Slice,
         total: Total,
+        named: &[SessionId],
     ) -> Result<Part, StoreError> {
         let node = &self.options.node;
-        part(&self.read(sql::history(self.dialect, node, filter, sort, slice, total)).await?)
+        let questions = sql::history(self.dialect, node, filter, sort, slice, total, named);
+        part(&self.read(questions).await?)
     }
 
     pub(crate) async fn explain(
@@ -335,7 +339,7 @@ impl ServerStore {
         slice: Slice,
     ) -> Result<Vec<Vec<String>>, StoreError> {
         let mut plans = Vec::new();
-        for rows in self.read(sql::explain(self.dialect, filter, sort, slice)).await? {
+        for rows in self.read(sql::explain(self.dialect, filter, sort, slice).map(Some)).await? {
             plans.push(explained(self.dialect, &rows)?);
         }
         Ok(plans)
@@ -350,7 +354,7 @@ impl ServerStore {
         before: Timestamp,
         most: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        let [rows] = self.read([sql::oldest(self.dialect, before, most)]).await?;
+        let [rows] = self.read([Some(sql::oldest(self.dialect, before, most))]).await?;
         rows.iter().map(record).collect()
     }
 
@@ -360,7 +364,7 @@ impl ServerStore {
 
     pub(crate) async fn count(&self) -> Result<u64, StoreError> {
         let text = "SELECT COUNT(*) AS total FROM sessions";
-        let [rows] = self.read([Statement::new(self.dialect, text)]).await?;
+        let [rows] = self.read([Some(Statement::new(self.dialect, text))]).await?;
         number(&rows, "total")
     }
 

@@ -1,7 +1,8 @@
 //! Ended sessions that are on disk alone: where they lie in the journal, and what a page of the
 //! history needs of them.
 //!
-//! Four bytes of memory per session: a page reads the segments again, at most one at a time.
+//! Four bytes of memory per session: a page reads the segments again, at most one at a time. Of those
+//! that the store knows as running, the ids are in memory too.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub(crate) struct Spilled {
 struct Segment {
     /// At which bytes they begin, in order.
     places: Arc<Vec<u32>>,
+    /// Those of which the store has a former state.
+    former: Arc<BTreeMap<u32, SessionId>>,
     /// The first and the last end among them, in milliseconds since 1970.
     ends: (i64, i64),
 }
@@ -61,13 +64,25 @@ impl Spilled {
     /// Notes a session that lies in a segment at a byte.
     pub(crate) fn add(&mut self, (segment, place): (u64, u32), record: &Record) {
         let end = end(record);
-        let new = || Segment { places: Arc::default(), ends: (end, end) };
+        let new = || Segment { places: Arc::default(), former: Arc::default(), ends: (end, end) };
         let segment = self.segments.entry(segment).or_insert_with(new);
         let places = Arc::make_mut(&mut segment.places);
         // They come in the order in which they were written, but for rare ones.
         let at = places.partition_point(|known| *known < place);
         places.insert(at, place);
         segment.ends = (segment.ends.0.min(end), segment.ends.1.max(end));
+    }
+
+    /// Notes that the store has a former state of the one that lies in a segment at a byte.
+    pub(crate) fn note_former(&mut self, (segment, place): (u64, u32), id: SessionId) {
+        if let Some(segment) = self.segments.get_mut(&segment) {
+            Arc::make_mut(&mut segment.former).insert(place, id);
+        }
+    }
+
+    /// Those of which the store has a former state.
+    pub(crate) fn former(&self) -> impl Iterator<Item = SessionId> {
+        self.segments.values().flat_map(|segment| segment.former.values().copied())
     }
 
     /// Whether one lies in a segment at a byte.
@@ -90,6 +105,7 @@ impl Spilled {
         let Some(known) = self.segments.get_mut(&segment) else { return };
         let places = Arc::make_mut(&mut known.places);
         places.retain(|place| keep(*place));
+        Arc::make_mut(&mut known.former).retain(|place, _| keep(*place));
         if places.is_empty() {
             self.segments.remove(&segment);
         }

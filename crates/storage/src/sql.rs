@@ -15,7 +15,7 @@ use sqlx::migrate::{Migration, MigrationType};
 use crate::filter::{Cursor, Direction, Filter, Slice, Sort, SortKey, Total};
 use crate::rollup::{FAR, Flow, Key, Kind, MINUTE, Sums, adjoining_ranges, span_start};
 use crate::time;
-use crate::windows::Wanted;
+use crate::windows::{Wanted, WantedEdge};
 
 /// The engines' languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,14 +119,13 @@ impl Dialect {
         }
     }
 
-    /// Whether names are the same in the table of sessions exactly where they are in the rollups.
-    fn compares_bytes(self) -> bool {
+    /// An id column as text.
+    pub(crate) fn id_text(self, column: &str) -> String {
         match self {
-            // "a" and "a " are the same there, and the rollups' names are bytes.
-            #[cfg(feature = "mysql")]
-            Self::MySql => false,
-            #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres => format!("{column}::text AS {column}"),
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => column.to_owned(),
         }
     }
 
@@ -203,6 +202,16 @@ impl Dialect {
             };
         }
         let _every_engine_needs_less = key;
+    }
+
+    /// A text as the bytes by which names are told apart.
+    fn name_bytes(self, column: &str) -> String {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::MySql => format!("CAST({column} AS BINARY)"),
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => column.to_owned(),
+        }
     }
 
     /// A name that may be stored as bytes, as text.
@@ -312,16 +321,6 @@ impl Dialect {
         }
     }
 
-    /// An id column as text.
-    pub(crate) fn id_text(self, column: &str) -> String {
-        match self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres => format!("{column}::text AS {column}"),
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            _ => column.to_owned(),
-        }
-    }
-
     /// What becomes of a node's row that is there already when it gives a sign of life.
     pub(crate) fn heartbeat_tail(self) -> &'static str {
         match self {
@@ -392,6 +391,21 @@ impl Statement {
         self.bind(Value::Text(Some(value.into())), Mark::Plain)
     }
 
+    /// That a column holds a text, byte by byte.
+    fn equal(&mut self, column: &str, text: &str) -> &mut Self {
+        self.push(column).push(" = ").text(text);
+        match self.dialect {
+            // The first half is for the index: there "a" and "a " are the same.
+            #[cfg(feature = "mysql")]
+            Dialect::MySql => {
+                let bytes = self.dialect.name_bytes(column);
+                self.push(" AND ").push(&bytes).push(" = ").text(text)
+            }
+            #[cfg(any(feature = "sqlite", feature = "postgres"))]
+            _ => self,
+        }
+    }
+
     pub(crate) fn number(&mut self, value: u64) -> &mut Self {
         self.bind(Value::Number(Some(integer(value))), Mark::Plain)
     }
@@ -447,14 +461,8 @@ fn count_by_rollups(dialect: Dialect, filter: &Filter) -> Option<Statement> {
         ..Filter::default()
     };
     let (first, end) = whole_minutes(*start_after, *start_before);
-    let by_nodes = node.is_some() || not_node.is_some();
     let early = |time: &Option<Timestamp>| time.is_some_and(|time| time < Timestamp::UNIX_EPOCH);
-    if told_apart != *filter
-        || first > end
-        || by_nodes && !dialect.compares_bytes()
-        || early(start_after)
-        || early(start_before)
-    {
+    if told_apart != *filter || first > end || early(start_after) || early(start_before) {
         return None;
     }
     let user = name_of(Kind::User);
@@ -542,7 +550,7 @@ pub(crate) fn find_all(dialect: Dialect, ids: &[SessionId]) -> Statement {
 /// The rows that a node has open, for a transaction that will change them.
 pub(crate) fn open_of(dialect: Dialect, node: &str, most: usize) -> Statement {
     let mut sql = Statement::new(dialect, dialect.select());
-    sql.push(" WHERE status = 'active' AND node_id = ").text(node);
+    sql.push(" WHERE status = 'active' AND ").equal("node_id", node);
     sql.push(" LIMIT ").number(most as u64).push(dialect.lock_rows());
     sql
 }
@@ -657,8 +665,8 @@ pub(crate) fn explain(
     })
 }
 
-/// A slice of the history, all of one moment: how often this node has written, the rows, and how
-/// many there are in all where that is asked.
+/// A slice of the history, all of one moment: how often this node has written, the rows, how many
+/// there are in all where that is asked, and which of the named sessions are among these.
 pub(crate) fn history(
     dialect: Dialect,
     node: &str,
@@ -666,14 +674,28 @@ pub(crate) fn history(
     sort: Sort,
     wanted: Slice,
     total: Total,
-) -> [Statement; 3] {
-    let total = match total {
-        Total::Counted => count(dialect, filter),
-        Total::Left => {
-            Statement::new(dialect, "SELECT COUNT(*) AS total FROM rollup_versions WHERE 1 = 0")
-        }
-    };
-    [own_version(dialect, node), slice(dialect, filter, sort, wanted), total]
+    named: &[SessionId],
+) -> [Vec<Statement>; 4] {
+    let total = (total == Total::Counted).then(|| count(dialect, filter));
+    [
+        vec![own_version(dialect, node)],
+        vec![slice(dialect, filter, sort, wanted)],
+        total.into_iter().collect(),
+        named.chunks(MOST_NAMED).map(|ids| find_named(dialect, filter, ids)).collect(),
+    ]
+}
+
+/// Sessions that one statement names.
+const MOST_NAMED: usize = 512;
+
+/// Which of these sessions are among what a filter finds.
+fn find_named(dialect: Dialect, filter: &Filter, ids: &[SessionId]) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    sql.push(&dialect.id_text("session_id")).push(" FROM sessions");
+    push_conditions(&mut sql, filter);
+    sql.push(" AND session_id IN ");
+    put_ids(&mut sql, ids);
+    sql
 }
 
 /// How often a node has written, and all others together.
@@ -694,7 +716,7 @@ pub(crate) fn rows_of_run(
     writer: &str,
     node: &str,
     first: SessionId,
-) -> [Statement; 2] {
+) -> [Option<Statement>; 2] {
     let mut sql = Statement::new(dialect, "SELECT COUNT(*) AS sessions");
     for (column, status) in [("failed", Status::Failed), ("rejected", Status::RejectedByAcl)] {
         let name = status.name();
@@ -705,8 +727,8 @@ pub(crate) fn rows_of_run(
         sql.push(", ").push(&dialect.sum(column));
     }
     sql.push(" FROM sessions WHERE session_id >= ").id(first);
-    sql.push(" AND node_id = ").text(node);
-    [own_version(dialect, writer), sql]
+    sql.push(" AND ").equal("node_id", node);
+    [Some(own_version(dialect, writer)), Some(sql)]
 }
 
 /// Sums by kind and name over ranges of spans: span, first start, end, in seconds. What is not
@@ -745,31 +767,124 @@ fn sum_all(dialect: Dialect, ranges: &[(i64, i64, i64)]) -> Statement {
     sql
 }
 
-/// All that statistics need, for one moment: versions, rows at the edge, sessions running
-/// elsewhere, the total, sums by kind. What is not wanted is not asked.
-pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Option<Statement>; 8] {
+/// All that statistics need, for one moment: versions, sessions running elsewhere, the total, sums
+/// by kind, and of the edge how many rows it has, the rows, the total, sums by kind. What is not
+/// wanted is not asked.
+pub(crate) fn sums(dialect: Dialect, node: &str, wanted: &Wanted) -> [Option<Statement>; 14] {
     let Wanted { edge, ranges, most, total } = wanted;
     let by_kind = |kind| sum_rollups(dialect, kind, ranges, *most);
     let [users, dests, reasons, rules] =
         Kind::ALL.map(|kind| (!ranges.is_empty()).then(|| by_kind(kind)));
-    let edge = edge.map(|minute| started(dialect, minute, minute + MINUTE));
-    let elsewhere = Some(running_elsewhere(dialect, node));
-    let total = total.then(|| sum_all(dialect, ranges));
-    [Some(versions(dialect, node)), edge, elsewhere, total, users, dests, reasons, rules]
+    let of_edge = |edge| {
+        let [users, dests, reasons, rules] =
+            Kind::ALL.map(|kind| sum_started(dialect, edge, Some((kind, *most))));
+        let total = sum_started(dialect, edge, None);
+        let count = count_started(dialect, edge);
+        [count, started(dialect, edge), total, users, dests, reasons, rules].map(Some)
+    };
+    let [count, rows, within, users_within, dests_within, reasons_within, rules_within] =
+        edge.map_or_else(Default::default, of_edge);
+    [
+        Some(versions(dialect, node)),
+        Some(running_elsewhere(dialect, node)),
+        total.then(|| sum_all(dialect, ranges)),
+        users,
+        dests,
+        reasons,
+        rules,
+        count,
+        rows,
+        within,
+        users_within,
+        dests_within,
+        reasons_within,
+        rules_within,
+    ]
 }
 
-/// What sums need of the sessions that started in a range of seconds, the end left out.
-fn started(dialect: Dialect, from: i64, to: i64) -> Statement {
+/// How many sessions started in a minute.
+fn count_started(dialect: Dialect, edge: WantedEdge) -> Statement {
+    let mut sql = Statement::new(dialect, "");
+    push_count(&mut sql, edge);
+    sql
+}
+
+/// The rollups tell, which are far fewer than the rows.
+fn push_count(sql: &mut Statement, edge: WantedEdge) {
+    let count = sql.dialect.integer("COALESCE(SUM(rollups.sessions), 0)");
+    sql.push("SELECT ").push(&count).push(" AS total");
+    push_ranges(sql, Kind::User, &[(MINUTE, edge.minute, edge.minute + MINUTE)]);
+}
+
+/// What sums need of the sessions that started in a minute, where they are not too many.
+fn started(dialect: Dialect, edge: WantedEdge) -> Statement {
     let mut sql = Statement::new(dialect, "SELECT ");
     sql.push(&dialect.time_column("start_time")).push(" AS begun, ");
     sql.push(dialect.user()).push(", COALESCE(dest_host, dest_ip) AS host, ");
     for column in ["dest_port", "bytes_sent", "bytes_received"] {
         sql.push(&dialect.integer(column)).push(" AS ").push(column).push(", ");
     }
-    sql.push("status, close_reason, acl_rule_matched FROM sessions WHERE start_time >= ");
-    sql.time(at(from));
-    sql.push(" AND start_time < ").time(at(to));
+    sql.push("status, close_reason, acl_rule_matched FROM sessions WHERE ");
+    push_started(&mut sql, edge, at(edge.minute), " <= ");
     sql
+}
+
+/// Sums of the sessions of a minute that started within the window, where there are too many to
+/// give them one by one: of all, or by the first names of a kind.
+fn sum_started(dialect: Dialect, edge: WantedEdge, by: Option<(Kind, usize)>) -> Statement {
+    let mut sql = Statement::new(dialect, "SELECT ");
+    if by.is_some() {
+        sql.push(&dialect.name_text("started.name")).push(" AS name, ");
+        sql.push(&dialect.integer("started.port")).push(" AS port, ");
+    }
+    let having = |status: Status| {
+        let name = status.name();
+        format!("SUM(CASE WHEN started.status = '{name}' THEN 1 ELSE 0 END)")
+    };
+    let columns = [
+        "COUNT(*)",
+        &having(Status::Failed),
+        &having(Status::RejectedByAcl),
+        "SUM(started.bytes_sent)",
+        "SUM(started.bytes_received)",
+    ];
+    for (nth, (column, name)) in columns.into_iter().zip(SUMS).enumerate() {
+        sql.push(if nth > 0 { ", " } else { "" }).push(&dialect.integer(column));
+        sql.push(" AS ").push(name);
+    }
+    let (name, port, has_name) = match by.map(|(kind, _)| kind) {
+        None | Some(Kind::User) => (dialect.user(), "0", None),
+        Some(Kind::Dest) => ("COALESCE(dest_host, dest_ip)", "dest_port", None),
+        Some(Kind::Reason) => {
+            let unsuccessful = "status IN ('failed', 'rejected_by_acl')";
+            ("close_reason", "0", Some(unsuccessful))
+        }
+        Some(Kind::Rule) => ("acl_rule_matched", "0", Some("status = 'rejected_by_acl'")),
+    };
+    sql.push(" FROM (SELECT ").push(&dialect.name_bytes(name)).push(" AS name, ").push(port);
+    sql.push(" AS port, status, bytes_sent, bytes_received FROM sessions WHERE ");
+    if let Some(has_name) = has_name {
+        sql.push(name).push(" IS NOT NULL AND ").push(has_name).push(" AND ");
+    }
+    let from = Timestamp::from_millisecond(edge.from).unwrap_or(Timestamp::MAX);
+    push_started(&mut sql, edge, from, " > ");
+    sql.push(") AS started");
+    if let Some((kind, most)) = by {
+        sql.push(" GROUP BY started.name, started.port ORDER BY ").push(match kind {
+            Kind::User => "SUM(started.bytes_sent + started.bytes_received)",
+            Kind::Dest | Kind::Reason | Kind::Rule => "COUNT(*)",
+        });
+        sql.push(" DESC LIMIT ").number(most as u64);
+    }
+    sql
+}
+
+/// Started from a time to the end of a minute that has so many sessions.
+fn push_started(sql: &mut Statement, edge: WantedEdge, from: Timestamp, has: &str) {
+    sql.push("start_time >= ").time(from);
+    sql.push(" AND start_time < ").time(at(edge.minute + MINUTE)).push(" AND (");
+    push_count(sql, edge);
+    sql.push(")").push(has).number(edge.most as u64);
 }
 
 /// How many sessions other nodes have running.
@@ -780,7 +895,10 @@ pub(crate) fn running_elsewhere(dialect: Dialect, node: &str) -> Statement {
         #[cfg(feature = "sqlite")]
         Dialect::Sqlite => sql.push("WHERE 1 = 0"),
         #[cfg(any(feature = "mysql", feature = "postgres"))]
-        _ => sql.push("WHERE status = 'active' AND node_id <> ").text(node),
+        _ => {
+            let bytes = dialect.name_bytes("node_id");
+            sql.push("WHERE status = 'active' AND ").push(&bytes).push(" <> ").text(node)
+        }
     };
     let _of_no_interest_to_a_file = node;
     sql
@@ -848,7 +966,7 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
     };
     if let Some(user) = &filter.user {
         let column = sql.dialect.user();
-        sql.push(" AND ").push(column).push(" = ").text(user);
+        sql.push(" AND ").equal(column, user);
     }
     push_nodes(sql, filter);
     if let Some(protocol) = filter.protocol {
@@ -856,20 +974,20 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
     }
     if let Some(dest) = &filter.dest {
         let lower = dest.to_ascii_lowercase();
+        let dialect = sql.dialect;
+        let [folded, ip] = ["LOWER(dest_host)", "dest_ip"].map(|name| dialect.name_bytes(name));
+        sql.push(" AND (").push(&folded).push(" = ").text(lower);
         match sql.dialect {
             #[cfg(feature = "mysql")]
-            Dialect::MySql => {
-                // This one folds more than ASCII.
-                sql.push(" AND (LOWER(dest_host) = ").text(lower);
-                sql.push(" OR dest_host = ").text(dest)
-            }
+            // This one folds more than ASCII.
+            Dialect::MySql => sql.push(" OR ").equal("dest_host", dest),
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => sql.push(" AND (lower(dest_host) = ").text(lower),
+            _ => sql,
         };
-        sql.push(" OR dest_ip = ").text(dest).push(")");
+        sql.push(" OR ").push(&ip).push(" = ").text(dest).push(")");
     }
     if let Some(ip) = &filter.dest_ip {
-        sql.push(" AND dest_ip = ").text(ip);
+        sql.push(" AND ").equal("dest_ip", ip);
     }
     if let Some(ip) = filter.source_ip {
         sql.push(" AND source_ip = ").text(ip.to_string());
@@ -903,10 +1021,11 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
 /// A filter's conditions on nodes.
 fn push_nodes(sql: &mut Statement, filter: &Filter) {
     if let Some(node) = &filter.node {
-        sql.push(" AND node_id = ").text(node);
+        sql.push(" AND ").equal("node_id", node);
     }
     if let Some(node) = &filter.not_node {
-        sql.push(" AND node_id <> ").text(node);
+        let bytes = sql.dialect.name_bytes("node_id");
+        sql.push(" AND ").push(&bytes).push(" <> ").text(node);
     }
 }
 

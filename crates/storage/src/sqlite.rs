@@ -277,7 +277,8 @@ impl SqliteStore {
     ) -> Result<Usage, StoreError> {
         let own = sql::own_version(Dialect::Sqlite, WRITER);
         let spans = sql::usage(Dialect::Sqlite, user, span, range.0, range.1);
-        usage(&history::at_once(&mut *self.readers.acquire().await?, [own, spans]).await?)
+        let questions = [Some(own), Some(spans)];
+        usage(&history::at_once(&mut *self.readers.acquire().await?, questions).await?)
     }
 
     pub(crate) async fn forget_usage(&self, before: i64) -> Result<(), StoreError> {
@@ -299,8 +300,9 @@ impl SqliteStore {
         sort: Sort,
         slice: Slice,
         total: Total,
+        named: &[SessionId],
     ) -> Result<Part, StoreError> {
-        let statements = sql::history(Dialect::Sqlite, WRITER, filter, sort, slice, total);
+        let statements = sql::history(Dialect::Sqlite, WRITER, filter, sort, slice, total, named);
         part(&history::at_once(&mut *self.readers.acquire().await?, statements).await?)
     }
 

@@ -2,7 +2,7 @@
 
 mod points;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -118,16 +118,10 @@ impl Answer {
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 
-/// Ended sessions beyond those that are known to wait for the store that a page leaves room for.
-const SPARE: usize = 32;
-
-/// Records before a page that are gone through in memory, because it is not known beforehand how
-/// many of them come from the store.
-const DEEPEST: usize = 100_000;
-
-/// Answers that are tried before writes are held up for one: a writer that never rests would
-/// always be a moment ahead.
+/// Answers that are tried before writes are held up for one, and for how long: a writer that never
+/// rests would always be a moment ahead.
 const FREE_TRIES: u32 = 5;
+const FREE_TIME: Duration = Duration::from_millis(100);
 
 /// How long to wait until what is in the store and what is known here are of one moment.
 const CERTAIN_WITHIN: Duration = Duration::from_secs(3);
@@ -341,11 +335,12 @@ impl Store {
         }
         let began = Instant::now();
         for tries in 0.. {
-            let _order = self.hold_up_writes(tries).await?;
+            let is_free = tries < FREE_TRIES && began.elapsed() < FREE_TIME;
+            let _order = if is_free { None } else { Some(self.hold_up_writes().await?) };
             if let Some(answer) = ask().await? {
                 return Ok(answer);
             }
-            if began.elapsed() > CERTAIN_WITHIN {
+            if !is_free && began.elapsed() > CERTAIN_WITHIN {
                 break;
             }
             self.windows.wait().await;
@@ -353,13 +348,10 @@ impl Store {
         Err(StoreError::Uncertain)
     }
 
-    /// Keeps further writes waiting once an answer was tried so often in vain.
-    async fn hold_up_writes(&self, tries: u32) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {
-        if tries < FREE_TRIES {
-            return Ok(None);
-        }
+    /// Keeps further writes waiting.
+    async fn hold_up_writes(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
         let order = tokio::time::timeout(CERTAIN_WITHIN, self.writing.lock()).await;
-        order.map(Some).map_err(|_| StoreError::Uncertain)
+        order.map_err(|_| StoreError::Uncertain)
     }
 
     /// Bytes by the span in which they flowed, of one user or of all: start, in seconds since
@@ -505,8 +497,8 @@ impl Store {
         paging: Paging,
         size: usize,
     ) -> Result<Page, StoreError> {
-        let (slice, _) = Slice::of(paging, size, 0);
-        let part = each!(self, store => store.history(filter, sort, slice, Total::Counted))?;
+        let (slice, _) = Slice::of(paging, size, 0)?;
+        let part = each!(self, store => store.history(filter, sort, slice, Total::Counted, &[]))?;
         Ok(Page::new(part.records, size, part.total, sort))
     }
 
@@ -552,39 +544,42 @@ impl Store {
         table: &Table,
     ) -> Result<Page, StoreError> {
         self.of_one_moment(|| async move {
-            // More may have ended when the store has answered; then its slice is too small.
-            let most = table.waiting() + table.outbox().spilled() + SPARE;
-            let (slice, before) = Slice::of(paging, size, most);
-            if before > DEEPEST && table.outbox().spilled() > 0 {
-                return Err(StoreError::TooDeep);
-            }
-            let part = each!(self, store => store.history(filter, sort, slice, total))?;
             let look = || {
                 let ended = table.unsaved();
+                let is_known = |session: &&Arc<Session>| session.booked().is_some();
+                let former = ended.iter().filter(is_known).map(|session| session.id());
+                let former: Vec<SessionId> = former.collect();
                 let records = ended.iter().map(|session| session.snapshot());
                 let suits = |record: &Record| filter.matches(record);
-                (ended.len(), records.filter(suits).collect::<Vec<Record>>())
+                (ended.len(), former, records.filter(suits).collect::<Vec<Record>>())
             };
-            let seen = self.windows.at(part.own, look);
-            let fits = |waiting: usize| slice.skip == 0 || waiting <= most;
-            let seen = seen.filter(|((ended, _), spilled)| fits(ended + spilled.len()));
-            let finding = match &seen {
-                Some((_, spilled)) => {
-                    let most = before.saturating_add(size).saturating_add(1);
-                    let (filter, behind) = (filter.clone(), slice.behind);
-                    self.search(spilled, Search { filter, sort, behind, most, total }).await?
-                }
-                None => None,
+            let (own, (waiting, mut former, unsaved), spilled) = self.windows.look(look);
+            former.extend(spilled.former());
+            let former = &former;
+            let ask = |slice: Slice| async move {
+                each!(self, store => store.history(filter, sort, slice, total, former))
             };
-            let (Some(((_, unsaved), _)), Some(on_disk)) = (seen, finding) else {
+            let (slice, mut before) = Slice::of(paging, size, waiting + spilled.len())?;
+            let mut part = ask(slice).await?;
+            if !part.named.is_empty() {
+                // Where former states stand among the others is not known: none is passed over.
+                let (slice, all_before) = Slice::of(paging, size, usize::MAX)?;
+                before = all_before;
+                part =
+                    ask(Slice { take: slice.take.saturating_add(former.len()), ..slice }).await?;
+                part.leave_out_named();
+            }
+            if own != Some(part.own) {
                 return Ok(None);
-            };
+            }
+            let most = before.saturating_add(size).saturating_add(1);
+            let behind = slice.behind;
+            let search = Search { filter: filter.clone(), sort, behind, most, total };
+            let Some(on_disk) = self.search(&spilled, search).await? else { return Ok(None) };
             let total = part.total + unsaved.len() as u64 + on_disk.total;
             let mut records = part.records;
-            records.extend(unsaved.into_iter().filter(|record| match paging {
-                Paging::Behind(cursor) => cursor.is_before(record),
-                Paging::Page(_) => true,
-            }));
+            let is_behind = |record: &Record| behind.is_none_or(|cursor| cursor.is_before(record));
+            records.extend(unsaved.into_iter().filter(is_behind));
             records.extend(on_disk.records);
             records.sort_by(|left, right| sort.compare(left, right));
             records.drain(..before.min(records.len()));
@@ -655,6 +650,13 @@ impl Store {
         each!(self, store => store.forget_usage(before))
     }
 
+    /// Has no more rows of the minute at a window's edge read one by one than this, for tests.
+    #[doc(hidden)]
+    pub fn bound_edges(mut self, most: usize) -> Self {
+        self.windows.bound_edges(most);
+        self
+    }
+
     /// How many names the windows of statistics hold in all, for tests.
     #[doc(hidden)]
     pub fn names_held(&self) -> usize {
@@ -674,7 +676,7 @@ impl Store {
         paging: Paging,
         size: usize,
     ) -> Result<Vec<Vec<String>>, StoreError> {
-        let (slice, _) = Slice::of(paging, size, 0);
+        let (slice, _) = Slice::of(paging, size, 0)?;
         match &self.engine {
             Engine::Memory(_) => Ok(Vec::new()),
             #[cfg(feature = "sqlite")]

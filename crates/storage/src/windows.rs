@@ -4,7 +4,8 @@
 //! whole minute on. Each write of ours changes it by what the write changed in the rollups; as
 //! time goes on, the minutes that leave it are taken off. The rows of the minute that left it last
 //! are kept beside it, for it leaves by and by: to an answer come those of them that started after
-//! the window's very beginning, and the sessions whose newest state the store does not have yet.
+//! the window's very beginning, and the sessions whose newest state the store does not have yet. Of
+//! a minute with more rows than are kept, the store sums those for each answer.
 //!
 //! Everything here speaks of one moment, which the versions of the rollups name: a window is of
 //! the store's state after so many writes of this node and so many of others.
@@ -34,7 +35,7 @@ const MOST_NAMES: usize = 50_000;
 /// them count in the totals alone, until the store has them.
 const MOST_SPILLED: usize = 100_000;
 
-/// Rows of the minute at the edge that are kept; those of a fuller minute are read for each answer.
+/// Rows of the minute at the edge that are read and kept; of a fuller minute the store gives sums.
 const MOST_STARTED: usize = 50_000;
 
 /// Windows that are kept; the one that was asked for longest ago goes first.
@@ -43,7 +44,8 @@ const MOST_WINDOWS: usize = 8;
 /// A window that nobody has asked for in so long is left as it is until somebody does.
 const FOLLOWED: Duration = Duration::from_secs(600);
 
-/// Minutes that are taken off one by one; a window that lies further behind is read anew.
+/// Minutes that are taken off one by one; a window that lies further behind is read anew, and so
+/// is one that more names leave than it holds.
 const MOST_MINUTES: i64 = 120;
 
 pub(crate) type ByName = HashMap<Arc<str>, Sums>;
@@ -51,14 +53,39 @@ pub(crate) type ByName = HashMap<Arc<str>, Sums>;
 /// What a window needs of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// The rows of the minute that begins at this second, where they are wanted.
-    pub(crate) edge: Option<i64>,
+    /// The minute of which a part is in the window, where it is wanted.
+    pub(crate) edge: Option<WantedEdge>,
     /// Sums over these ranges: span, first start, end, in seconds.
     pub(crate) ranges: Vec<(i64, i64, i64)>,
     /// How many names per kind.
     pub(crate) most: usize,
     /// Whether the total of the ranges is wanted, which is more than that of so many names.
     pub(crate) total: bool,
+}
+
+/// The minute at the edge of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WantedEdge {
+    /// The second at which it begins.
+    pub(crate) minute: i64,
+    /// Where the window begins, in milliseconds since 1970.
+    pub(crate) from: i64,
+    /// How many rows of it are given one by one.
+    pub(crate) most: usize,
+}
+
+/// What started in the minute at the edge of a window.
+#[derive(Debug)]
+pub(crate) enum Edge {
+    /// Every row of the minute.
+    Rows(Vec<Started>),
+    /// Sums of the rows within the window, because the minute has too many.
+    Sums {
+        /// Of all of them.
+        total: Sums,
+        /// Of the first names of each kind.
+        names: Box<ByKind<ByName>>,
+    },
 }
 
 /// What the store has, all of one moment.
@@ -70,8 +97,8 @@ pub(crate) struct Found {
     pub(crate) others: i64,
     /// Sessions that other nodes have running.
     pub(crate) elsewhere: u64,
-    /// The rows of the edge, where they are wanted.
-    pub(crate) edge: Option<Vec<Started>>,
+    /// The edge, where it is wanted.
+    pub(crate) edge: Option<Edge>,
     /// Sums over the ranges.
     pub(crate) sums: ByKind<ByName>,
     /// The total over the ranges, where it is wanted.
@@ -125,7 +152,7 @@ struct Window {
     from: i64,
     /// Other nodes' writes that are in it.
     others: i64,
-    /// The rows of the minute before it; none where they are to be read.
+    /// The rows of the minute before it; none where they are to be read, or are too many.
     edge: Option<Vec<Started>>,
     names: ByKind<ByName>,
     /// Beside the names, of which some may be forgotten.
@@ -146,18 +173,17 @@ impl Window {
         self.from - MINUTE
     }
 
-    /// Takes off what left it up to a minute, given the rows of the last minute before that.
-    fn advance(&mut self, to: i64, sums: &ByKind<ByName>, edge: &[Started]) {
-        if to == self.from {
-            return;
-        }
+    /// Takes off what left it up to a minute.
+    fn advance(&mut self, to: i64, sums: &ByKind<ByName>) {
         for (kind, sums) in Kind::ALL.into_iter().zip(sums) {
             sums.iter().for_each(|(name, sums)| self.change(kind, name, sums, -1));
         }
-        for row in edge {
-            row.named().for_each(|(kind, name)| self.change(kind, name, &row.sums, -1));
-        }
         self.from = to;
+    }
+
+    /// Has it read anew by whoever asks next: none is so far behind.
+    fn give_up(&mut self) {
+        self.from = -FAR;
     }
 
     fn trim(&mut self) {
@@ -189,11 +215,19 @@ fn add(names: &mut ByName, name: &Arc<str>, sums: &Sums, times: i64) {
 }
 
 /// The windows of one store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Windows {
     state: Mutex<State>,
     /// Rings when a write was taken in.
     taken_in: Notify,
+    /// Rows of a minute at the edge that are read one by one.
+    most_started: usize,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { state: Mutex::default(), taken_in: Notify::default(), most_started: MOST_STARTED }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -225,9 +259,12 @@ impl OnDisk<'_> {
         }
         // A destination that was left out is not taken off either.
         self.spilled.add(record, &without(record, booked), -1, 0);
-        if record.end_time.is_some() {
-            self.places.remove(place);
-            forget_sums_of_nothing(self.spilled, self.places);
+        match record.end_time {
+            Some(_) => {
+                self.places.remove(place);
+                forget_sums_of_nothing(self.spilled, self.places);
+            }
+            None => self.places.note_former(place, record.session_id),
         }
     }
 }
@@ -318,6 +355,9 @@ impl Windows {
             state.spilled.add(&record, &unsaved(session, &record), 1, MOST_SPILLED);
             if let Some(place) = session.journal().final_place() {
                 state.places.add(place, &record);
+                if session.booked().is_some() {
+                    state.places.note_former(place, record.session_id);
+                }
             }
         }
         here
@@ -339,6 +379,11 @@ impl Windows {
         let state = self.lock();
         let followed = state.windows.iter().filter(|window| window.used.elapsed() < FOLLOWED);
         followed.map(|window| window.hours).collect()
+    }
+
+    /// Has no more rows of a minute read one by one than this, for tests.
+    pub(crate) fn bound_edges(&mut self, most: usize) {
+        self.most_started = most;
     }
 
     /// How many names are held in all.
@@ -368,20 +413,21 @@ impl Windows {
     /// What to ask the store for.
     pub(crate) fn plan(&self, query: &WindowQuery) -> (Plan, Wanted) {
         let first = query.first_minute();
-        let edge = first - MINUTE;
+        let from = query.from().as_millisecond();
+        let edge = WantedEdge { minute: first - MINUTE, from, most: self.most_started };
         let state = self.lock();
         let window = state.windows.iter().find(|window| window.hours == query.hours);
         match window {
             Some(window) if (0..=MOST_MINUTES * MINUTE).contains(&(first - window.from)) => {
                 let is_known = first == window.from && window.edge.is_some();
-                // The last of the minutes that leave it is the edge.
-                let ranges = match window.from < edge {
-                    true => vec![(MINUTE, window.from, edge)],
+                let ranges = match window.from < first {
+                    true => vec![(MINUTE, window.from, first)],
                     false => vec![],
                 };
                 let edge = (!is_known).then_some(edge);
                 let plan = Plan::Advance { from: window.from, others: window.others };
-                (plan, Wanted { edge, ranges, most: usize::MAX >> 1, total: false })
+                // One more than are taken off, to know of them.
+                (plan, Wanted { edge, ranges, most: MOST_NAMES + 1, total: false })
             }
             _ => {
                 let ranges = adjoining_ranges(first, FAR);
@@ -409,7 +455,7 @@ impl Windows {
             return None;
         }
         let place = state.windows.iter().position(|window| window.hours == query.hours);
-        let edge = match (plan, place) {
+        let mut edge = match (plan, place) {
             (Plan::Build, place) => {
                 let former = place.map(|place| state.windows.remove(place).used);
                 state.build(Window {
@@ -428,20 +474,20 @@ impl Windows {
                 if window.from != from || window.others != others {
                     return None;
                 }
-                if others != now {
-                    state.windows.remove(place);
+                if others != now || sums.iter().any(|names| names.len() > MOST_NAMES) {
+                    window.give_up();
                     return None;
                 }
                 if is_asked {
                     window.used = Instant::now();
                 }
                 match window.edge.take() {
-                    Some(known) if from == first => known,
+                    Some(known) if from == first => Edge::Rows(known),
                     // Where a write has changed what was known when this was planned, it was not
                     // asked for.
                     _ => {
                         let edge = edge?;
-                        window.advance(first, &sums, &edge);
+                        window.advance(first, &sums);
                         edge
                     }
                 }
@@ -450,16 +496,19 @@ impl Windows {
         };
         let place = state.windows.iter().position(|window| window.hours == query.hours)?;
         let window = &state.windows[place];
-        let told = tell(&state.complete(window, query, &edge, elsewhere, table));
-        state.windows[place].edge = (edge.len() <= MOST_STARTED).then_some(edge);
+        let told = tell(&state.complete(window, query, &mut edge, elsewhere, table));
+        state.windows[place].edge = match edge {
+            Edge::Rows(rows) => Some(rows),
+            Edge::Sums { .. } => None,
+        };
         Some(told)
     }
 
-    /// What `look` sees at the moment at which this node had written so often, and which sessions
-    /// are on disk alone; none where that is not the moment that is known here.
-    pub(crate) fn at<T>(&self, own: i64, look: impl FnOnce() -> T) -> Option<(T, Spilled)> {
+    /// How often this node has written, what `look` sees at that moment, and which sessions are on
+    /// disk alone then.
+    pub(crate) fn look<T>(&self, look: impl FnOnce() -> T) -> (Option<i64>, T, Spilled) {
         let state = self.lock();
-        (state.own == Some(own)).then(|| (look(), state.places.clone()))
+        (state.own, look(), state.places.clone())
     }
 
     /// Forgets where ended sessions lie in a segment.
@@ -566,22 +615,31 @@ impl State {
         self.windows.push(window);
     }
 
-    /// Adds to a window's sums what is not in them: the edge, and what the store has not yet.
+    /// Adds to a window's sums what is not in them: the edge, of which rows stay and sums do not, and
+    /// what the store has not yet.
     fn complete<'a>(
         &self,
         window: &'a Window,
         query: &WindowQuery,
-        edge: &[Started],
+        edge: &mut Edge,
         elsewhere: u64,
         table: &Table,
     ) -> Whole<'a> {
         let mut total = window.total;
         let mut more = ByKind::<ByName>::default();
         let from = query.from().as_millisecond();
-        for row in edge.iter().filter(|row| row.at >= from) {
-            total.add(&row.sums);
-            for (kind, name) in row.named() {
-                more[kind as usize].entry(Arc::clone(name)).or_default().add(&row.sums);
+        match edge {
+            Edge::Rows(rows) => {
+                for row in rows.iter().filter(|row| row.at >= from) {
+                    total.add(&row.sums);
+                    for (kind, name) in row.named() {
+                        more[kind as usize].entry(Arc::clone(name)).or_default().add(&row.sums);
+                    }
+                }
+            }
+            Edge::Sums { total: sums, names } => {
+                total.add(sums);
+                more = std::mem::take(&mut **names);
             }
         }
         let mut active = elsewhere;

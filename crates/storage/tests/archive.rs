@@ -3,14 +3,20 @@
 #![cfg(feature = "sqlite")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "other tests need the rest of it")]
 mod support;
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use rustsocks_storage::{Archive, ArchiveFormat};
-use support::{ended, id};
+use rustsocks_sessions::Clock;
+use rustsocks_storage::{Archive, ArchiveFormat, Durability, Retention, SqliteStore, Store};
+use support::{at, ended, id};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 const DAY: &str = "2026-01-01";
 
@@ -62,4 +68,36 @@ fn what_a_run_left_half_written_is_moved_out_of_the_way_of_the_next() {
     archive(&folder, ArchiveFormat::Ndjson).append(&[ended(4, 2000)]).unwrap();
     assert_eq!(text(&path).lines().count(), 3);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before);
+}
+
+#[tokio::test]
+async fn what_is_archived_when_the_stop_comes_is_deleted_too() {
+    let folder = TempDir::new().unwrap();
+    let options = support::options(&folder.path().join("sessions.db"), Durability::Full);
+    let store: Store = SqliteStore::open(&options).await.unwrap().0.into();
+    let store = Arc::new(store);
+    store.save(&[ended(1, 2000), ended(2, 3000)]).await.unwrap();
+    let archive = archive(&folder, ArchiveFormat::Csv);
+    let retention = Retention {
+        keep: Some(Duration::from_secs(1)),
+        interval: Duration::from_secs(3600),
+        archive: Some(archive.clone()),
+    };
+    let stop = CancellationToken::new();
+    let clock = Clock::from_wall(|| at(1_000_000));
+    let mut running = pin!(retention.run(Arc::clone(&store), clock, stop.clone()));
+    // The stop comes between what is archived and what is deleted.
+    poll_fn(|context| {
+        let is_archived = archive.path(DAY).metadata().is_ok_and(|file| file.len() > 0);
+        if is_archived || running.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+    stop.cancel();
+    running.await;
+    assert_eq!(store.count().await.unwrap(), 0);
+    assert_eq!(text(&archive.path(DAY)).lines().count(), 3);
 }

@@ -15,11 +15,11 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use rustsocks_proto::Protocol;
 use rustsocks_sessions::{
-    AclOutcome, Clock, CloseReason, Identity, Opening, Record, Rules, Status, Table,
+    AclOutcome, Clock, CloseReason, Identity, Opening, Record, Rules, SessionId, Status, Table,
 };
 use rustsocks_storage::verify::WrongRollups;
 use rustsocks_storage::{
-    Direction, Durability, Filter, MemoryStore, Page, Paging, Sort, SortKey, SqliteStore,
+    Direction, Durability, Filter, MemoryStore, OnDisk, Page, Paging, Sort, SortKey, SqliteStore,
     Statistics, Store, Sums, WindowQuery,
 };
 use rustsocks_testkit::Kind;
@@ -70,14 +70,17 @@ promises! {
     what_is_old_is_listed_before_it_is_deleted
     every_field_reads_back_as_it_was
     sql_and_the_filter_itself_agree
+    names_that_differ_in_a_space_at_the_end_are_told_apart
     pages_and_cursors_cover_everything_once_while_records_are_added
     retention_takes_the_oldest_ended_ones_in_bounded_steps_and_never_a_running_one
     statistics_equal_what_counting_the_records_gives
+    statistics_are_as_exact_where_the_minute_at_the_edge_is_too_full_to_be_read
     a_rule_of_any_length_and_sessions_without_a_name_are_counted
     usage_is_booked_in_the_hours_in_which_the_bytes_flowed
     a_session_of_three_days_shows_in_each_of_its_days
     a_walk_never_skips_or_repeats_while_a_writer_goes_on
     history_is_whole_while_ended_sessions_wait_for_the_store
+    no_list_holds_a_former_state_of_what_has_ended_and_waits
 }
 
 async fn everything(store: &Store) -> Page {
@@ -322,6 +325,38 @@ async fn sql_and_the_filter_itself_agree(store: Store) {
     }
     assert!(found_some > 100, "only {found_some} filters found anything");
     assert!(found_running > 10 || !holds_active, "only {found_running} found what runs long");
+}
+
+async fn names_that_differ_in_a_space_at_the_end_are_told_apart(store: Store) {
+    let names = ["bob", "bob ", "bob  ", " bob"];
+    let named = |(number, name): (u64, &str)| Record {
+        user: name.into(),
+        node_id: name.into(),
+        dest_host: Some(name.into()),
+        dest_ip: name.into(),
+        ..ended(number, 2000)
+    };
+    let records: Vec<Record> = (0..).zip(names).map(named).collect();
+    store.save(&records).await.unwrap();
+    for name in names.map(|name| Some(name.to_owned())) {
+        let all = Filter::default;
+        for filter in [
+            Filter { user: name.clone(), ..all() },
+            Filter { node: name.clone(), ..all() },
+            Filter { not_node: name.clone(), ..all() },
+            Filter { dest: name.clone(), ..all() },
+            Filter { dest_ip: name.clone(), ..all() },
+        ] {
+            let page = store.history(&filter, Sort::default(), Paging::Page(0), 9).await.unwrap();
+            let found: Vec<Record> =
+                records.iter().rev().filter(|record| filter.matches(record)).cloned().collect();
+            assert_eq!(page.records, found, "{filter:?}");
+            assert_eq!(page.total, found.len() as u64, "{filter:?}");
+        }
+    }
+    assert_eq!(store.close_crashed("bob ").await.unwrap(), 0);
+    store.save(&[active(10)].map(|row| Record { node_id: "bob".into(), ..row })).await.unwrap();
+    assert_eq!(store.close_crashed("bob ").await.unwrap(), 0, "another node's");
 }
 
 async fn pages_and_cursors_cover_everything_once_while_records_are_added(store: Store) {
@@ -623,6 +658,11 @@ async fn statistics_equal_what_counting_the_records_gives(store: Store) {
     }
 }
 
+async fn statistics_are_as_exact_where_the_minute_at_the_edge_is_too_full_to_be_read(store: Store) {
+    // All but the emptiest minutes are too full then.
+    statistics_equal_what_counting_the_records_gives(store.bound_edges(1)).await;
+}
+
 async fn usage_is_booked_in_the_hours_in_which_the_bytes_flowed(store: Store) {
     let table = nobody();
     let state = |hour: i64, sent: u64| Record {
@@ -768,6 +808,84 @@ async fn history_is_whole_while_ended_sessions_wait_for_the_store(store: Store) 
         }
         assert_eq!(walked.len(), all.iter().filter(|record| filter.matches(record)).count());
     }
+}
+
+/// Which sessions, in which state: what is stored is cut to milliseconds.
+fn states(records: &[Record]) -> Vec<(SessionId, Option<CloseReason>)> {
+    records.iter().map(|record| (record.session_id, record.close_reason)).collect()
+}
+
+/// Every page of a filter holds exactly these records, in their order, and says how many there are.
+async fn pages_hold(store: &Store, filter: &Filter, table: &Table, mut expected: Vec<Record>) {
+    for key in SortKey::ALL {
+        for direction in [Direction::Ascending, Direction::Descending] {
+            let sort = Sort { key, direction };
+            expected.sort_by(|left, right| sort.compare(left, right));
+            for number in 0..=expected.len() / 4 {
+                let paging = Paging::Page(number as u64);
+                let page = store.whole_history(filter, sort, paging, 4, table).await.unwrap();
+                let part: Vec<Record> = expected.iter().skip(4 * number).take(4).cloned().collect();
+                assert_eq!(states(&page.records), states(&part), "{sort:?}, page {number}");
+                assert_eq!(page.total, expected.len() as u64, "{sort:?}, page {number}");
+            }
+        }
+    }
+}
+
+async fn no_list_holds_a_former_state_of_what_has_ended_and_waits(store: Store) {
+    let table = nobody();
+    let old: Vec<Record> = (0..6).map(|n| ended(n, 2000 + n as i64)).collect();
+    store.save(&old).await.unwrap();
+    let running: Vec<_> = (0..30)
+        .map(|port| {
+            table.open(Opening {
+                identity: Identity::Anonymous(if port % 5 == 0 { "bob" } else { "alice" }.into()),
+                source: ([127, 0, 0, 1], 1000 + port).into(),
+                target: None,
+                command: None,
+                acl: AclOutcome::Off,
+            })
+        })
+        .collect();
+    let known: Vec<Record> = running.iter().map(|session| session.snapshot()).collect();
+    let book = |_: &mut OnDisk<'_>| running.iter().for_each(|session| session.book(0, 0));
+    store.save_batch(&known, 0, book).await.unwrap();
+    let mut rest = Vec::new();
+    for (nth, session) in running.into_iter().enumerate() {
+        match nth % 3 {
+            0 => rest.push((known[nth].clone(), session)),
+            _ => session.finish(CloseReason::ClientClosed, None),
+        }
+    }
+    let active = Filter { status: Some(Status::Active), ..Filter::default() };
+    pages_hold(&store, &active, &table, rest.iter().map(|(row, _)| row.clone()).collect()).await;
+    for (_, session) in rest {
+        session.finish(CloseReason::ClientClosed, None);
+    }
+    pages_hold(&store, &active, &table, Vec::new()).await;
+    // As another node does that hears nothing of this one.
+    assert_eq!(store.close_crashed("node").await.unwrap(), 30);
+    let crashed = Filter { close_reason: Some(CloseReason::ServerCrash), ..Filter::default() };
+    pages_hold(&store, &crashed, &table, Vec::new()).await;
+    let whole: Vec<Record> =
+        old.into_iter().chain(table.unsaved().iter().map(|one| one.snapshot())).collect();
+    let bob = Filter { user: Some("bob".into()), ..Filter::default() };
+    let bobs = whole.iter().filter(|record| bob.matches(record)).cloned().collect();
+    pages_hold(&store, &bob, &table, bobs).await;
+    let mut walked = Vec::new();
+    let mut behind = None;
+    loop {
+        let page = store.walk(&Filter::default(), behind, 5, &table).await.unwrap();
+        walked.extend(page.records);
+        match page.next {
+            Some(next) => behind = Some(next),
+            None => break,
+        }
+    }
+    let mut expected = whole.clone();
+    expected.sort_by(|left, right| Sort::default().compare(left, right));
+    assert_eq!(states(&walked), states(&expected));
+    pages_hold(&store, &Filter::default(), &table, whole).await;
 }
 
 /// A SQLite store in a folder of its own, with the file's path.

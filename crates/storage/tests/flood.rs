@@ -87,6 +87,14 @@ async fn flood(store: Store, count: u64) {
             assert_eq!(sums.sessions, i64::try_from(exact).unwrap(), "{name}");
         }
     }
+    // The minute of the flood leaves a window: more names than that holds.
+    for (millis, left) in [(3_600_500, false), (3_601_001, true), (3_661_000, true)] {
+        let query = WindowQuery { hours: 1, top: 20, now: at(millis) };
+        let told = store.statistics(query, &table).await.unwrap();
+        let total = if left { 0 } else { i64::try_from(count).unwrap() };
+        assert_eq!((told.total.sessions, told.dests.is_empty()), (total, left), "{millis}");
+        assert!(store.names_held() <= 3 * (MOST_OF_A_WINDOW + 10), "{}", store.names_held());
+    }
 }
 
 /// `RUSTSOCKS_FLOOD=1000000 cargo test --release -p rustsocks-storage --test flood -- --nocapture`

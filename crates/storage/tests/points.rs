@@ -44,7 +44,7 @@ fn second(second: i64) -> Timestamp {
 }
 
 async fn of(store: &Store, node: &str) -> Vec<Point> {
-    store.points(node, second(-1000), second(100_000)).await.unwrap()
+    store.points(node, second(-1000), second(100_000), 100_000).await.unwrap()
 }
 
 async fn keeps_each_node_apart_and_forgets_in_steps(store: Store) {
@@ -60,7 +60,10 @@ async fn keeps_each_node_apart_and_forgets_in_steps(store: Store) {
         assert_eq!(of(&store, "a").await, ours, "every field as it was");
         assert_eq!(of(&store, "b").await, theirs);
     }
-    assert_eq!(store.points("a", second(5), second(8)).await.unwrap()[0].at, second(5));
+    let some = store.points("a", second(5), second(8), 10).await.unwrap();
+    assert_eq!((some[0].at, some.len()), (second(5), if is_shared { 3 } else { 6 }));
+    let last = store.points("b", second(5), second(8), 1).await.unwrap();
+    assert_eq!((last[0].at, last.len()), (second(7), 1));
     let mut steps = Vec::new();
     loop {
         match store.forget_points(second(650), 300).await.unwrap().unwrap() {
@@ -154,6 +157,34 @@ async fn a_keeper_brings_back_what_is_not_too_old_and_deletes_the_rest() {
     tokio::join!(keeper(&store, &points).run(stop.clone()), waiting);
     assert_eq!(points.course(second(1000), within, 10_000).rates[0].at, second(400));
     assert_eq!(of(&store, "here").await.len(), 600);
+}
+
+#[tokio::test]
+async fn a_keeper_brings_back_every_point_however_many_there_are() {
+    let folder = TempDir::new().unwrap();
+    let store = Arc::new(sqlite(&folder).await);
+    // Of a file under two names, so that instants fall into two pages.
+    let left: Vec<Point> = (0..6001).map(|nth| point(nth, 1)).collect();
+    for node in ["here", "there"] {
+        for part in left.chunks(500) {
+            assert!(store.save_points(node, part).await.unwrap());
+        }
+    }
+    let points = Points::new(Duration::from_secs(1), Duration::from_secs(100_000));
+    let stop = CancellationToken::new();
+    let course = || points.course(second(6001), Duration::from_secs(200_000), 200_000).rates;
+    let clock = Clock::from_wall(|| second(6001));
+    let table = Table::new(clock, "here".into(), Rules::default());
+    let waiting = async {
+        while course().len() < 12_002 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(Keeper { table, ..keeper(&store, &points) }.run(stop.clone()), waiting);
+    let times: Vec<Timestamp> = course().iter().map(|rates| rates.at).collect();
+    let expected: Vec<Timestamp> = (0..12_002).map(|nth| second(nth / 2)).collect();
+    assert_eq!(times, expected, "each once, in order");
 }
 
 #[tokio::test]

@@ -410,6 +410,29 @@ async fn a_snapshot_holds_what_is_in_the_log_alone_and_only_the_newest_are_kept(
 }
 
 #[tokio::test]
+async fn only_snapshots_of_this_program_are_forgotten_and_never_the_new_one() {
+    let folder = TempDir::new().unwrap();
+    let path = place(&folder);
+    let copy = |stamp: &str| folder.path().join(format!("sessions.db.bak.{stamp}"));
+    let of_others =
+        ["2025-12-01", "20251201", "20251201T000000Z.old", "20251201T000000Z.1", "a", ""];
+    // The last one is of a time at which the clock was wrong.
+    let ours = ["20251201T000000Z.2", "20251201T000000Z.10", "20990101T000000Z"];
+    for stamp in of_others.iter().chain(&ours) {
+        std::fs::write(copy(stamp), stamp).unwrap();
+    }
+    published(&path, false).await;
+    let options = SqliteOptions { backup_keep: 2, ..options(&path, Durability::Full) };
+    let (_store, notices) = SqliteStore::open(&options).await.unwrap();
+    let [OpeningNotice::Migrated { snapshot: Some(snapshot), .. }] = notices.as_slice() else {
+        panic!("{notices:?}");
+    };
+    assert!(snapshot.exists());
+    assert_eq!(of_others.map(|stamp| copy(stamp).exists()), [true; 6]);
+    assert_eq!(ours.map(|stamp| copy(stamp).exists()), [false, false, true]);
+}
+
+#[tokio::test]
 async fn where_there_can_be_no_log_the_slower_journal_is_used() {
     let folder = TempDir::new().unwrap();
     let path = place(&folder);

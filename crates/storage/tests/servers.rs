@@ -80,6 +80,14 @@ impl Database {
     }
 }
 
+/// What keeps others from the table of sessions, and what lets them go on.
+fn held(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::MariaDb => ("LOCK TABLES sessions WRITE", "UNLOCK TABLES"),
+        Kind::Postgres => ("BEGIN; LOCK TABLE sessions", "ROLLBACK"),
+    }
+}
+
 async fn ask(store: &Store) {
     let filter = Filter::default();
     // Dropped half-way or not.
@@ -101,10 +109,7 @@ async fn a_question_dropped_while_it_waits_leaves_no_transaction_behind() {
         let store = database.store().await;
         store.save(&[active(1)]).await.unwrap();
         let mut holder = database.connect().await;
-        let (hold, release) = match kind {
-            Kind::MariaDb => ("LOCK TABLES sessions WRITE", "UNLOCK TABLES"),
-            Kind::Postgres => ("BEGIN; LOCK TABLE sessions", "ROLLBACK"),
-        };
+        let (hold, release) = held(kind);
         holder.execute(hold).await.unwrap();
         let mut asking = JoinSet::new();
         let asked = Arc::clone(&store);
@@ -142,6 +147,11 @@ async fn a_question_may_be_dropped_anywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_end_is_not_heard_of_is_not_counted_twice() {
     let database = Database::new(Kind::Postgres);
+    // Whatever somebody has chosen for other programs.
+    let name = &database.name;
+    let stricter =
+        format!("ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'");
+    database.server.sql(name, &stricter);
     let store = database.store().await;
     // A disk that stalls: the commit waits for whoever holds the lock.
     let stalls = "CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS \
@@ -171,6 +181,56 @@ async fn a_commit_whose_end_is_not_heard_of_is_not_counted_twice() {
         let sent: u64 = records.iter().map(|record| record.bytes_sent).sum();
         let used = database.number("SELECT SUM(bytes_sent) FROM usage_hours");
         assert_eq!(used, sent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_of_one_moment_whatever_isolation_the_server_is_set_to() {
+    let database = Database::new(Kind::MariaDb);
+    let looser = "SET GLOBAL TRANSACTION ISOLATION LEVEL READ COMMITTED";
+    database.server.sql(&database.name, looser);
+    let store = database.store().await;
+    store.save(&[ended(1, 2000)]).await.unwrap();
+    let mut holder = database.connect().await;
+    holder.execute("LOCK TABLES sessions WRITE").await.unwrap();
+    let mut asking = JoinSet::new();
+    let asked = Arc::clone(&store);
+    asking.spawn(async move {
+        asked.history(&Filter::default(), Sort::default(), Paging::Page(0), 10).await
+    });
+    eventually("the lock", || (database.waiting() == 1).then_some(()));
+    // A write of after the moment, which was when the answer was begun.
+    let later = "UPDATE sessions SET user = 'later'; UNLOCK TABLES";
+    holder.execute(later).await.unwrap();
+    let page = asking.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(page.records, [ended(1, 2000)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_batch_is_held_up_gives_signs_of_life_and_is_heard() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let database = Database::new(kind);
+        let store = database.store().await;
+        let mut holder = database.connect().await;
+        let (hold, release) = held(kind);
+        holder.execute(hold).await.unwrap();
+        let mut saving = JoinSet::new();
+        let records = [active(1)];
+        let held_up = Arc::clone(&store);
+        saving.spawn(async move { held_up.save(&records).await });
+        eventually("the batch", || (database.waiting() == 1).then_some(()));
+        let node = store.server().unwrap();
+        let run = id(1).as_uuid();
+        node.heartbeat("node", run, "0").await.unwrap();
+        let command = node.ask_stop(id(1), "node", "why").await.unwrap();
+        let asked = node.commands_for("node").await.unwrap();
+        node.answer(&asked[0].command_id, "ended").await.unwrap();
+        assert_eq!(node.answer_to(command).await.unwrap().as_deref(), Some("ended"));
+        node.forget_commands().await.unwrap();
+        node.leave("node", run).await.unwrap();
+        assert_eq!(database.waiting(), 1, "the batch is held up still");
+        holder.execute(release).await.unwrap();
+        saving.join_next().await.unwrap().unwrap().unwrap();
     }
 }
 

@@ -12,7 +12,7 @@ use rustsocks_journal::disk::{Disk, LocalDisk, Medium};
 use rustsocks_journal::{Journal, JournalNotice, JournalOptions, Replay, WhenFull, Writing, list};
 use rustsocks_proto::{Command, Target};
 use rustsocks_sessions::{
-    AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, SessionId, Table,
+    AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, SessionId, Status, Table,
 };
 use rustsocks_storage::{
     Direction, Durability, Figures, Filter, Paging, Recorder, RecorderOptions, Sort, SortKey,
@@ -359,6 +359,38 @@ async fn lists_hold_what_is_on_disk_alone_exactly_once_while_it_waits_and_while_
         holds(&ledger, &all).await;
     }
     holds(&ledger, &all).await;
+    ledger.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_ended_on_disk_alone_is_not_listed_as_running() {
+    let ledger = Ledger::start().await;
+    let (outbox, file) = (ledger.table.outbox(), ledger.folder.path().join("sessions.db"));
+    let mut sessions: Vec<OpenSession> = (0..103).map(|_| ledger.open()).collect();
+    until("their rows", || sessions.iter().all(|session| session.booked().is_some())).await;
+    let holder = hold(&file).await;
+    while sessions.len() > 3 {
+        for session in sessions.drain(..20) {
+            session.finish(CloseReason::ClientClosed, None);
+        }
+        outbox.journaled().await;
+    }
+    assert!(outbox.spilled() > 17, "{} on disk alone", outbox.spilled());
+    let running = async || {
+        let active = Filter { status: Some(Status::Active), ..Filter::default() };
+        let (mut ids, totals) = pages(&ledger, &active, Sort::default()).await;
+        ids.sort_unstable();
+        assert_eq!(ids, sessions.iter().map(|session| session.id()).collect::<Vec<_>>());
+        assert!(totals.iter().all(|total| *total == 3), "{totals:?}");
+    };
+    running().await;
+    holder.close().await.unwrap();
+    while outbox.unsaved() > 3 {
+        running().await;
+    }
+    running().await;
+    drop(sessions);
+    until("the last in the store", || outbox.unsaved() == 0).await;
     ledger.stop().await;
 }
 

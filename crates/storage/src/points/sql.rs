@@ -32,12 +32,14 @@ pub(crate) fn insert(dialect: Dialect, node: &str, points: &[Point]) -> Statemen
     sql
 }
 
-/// The points of a node, or of all, from `since` on and before `until`, the oldest first.
+/// The last points of a node, or of all, from `since` on and before `until`: at most so many, the
+/// newest first.
 pub(crate) fn select(
     dialect: Dialect,
     node: Option<&str>,
     since: Timestamp,
     until: Timestamp,
+    most: usize,
 ) -> Statement {
     let text = "SELECT taken_ms, span_ms, active_sessions, journal_backlog, sessions, bytes_sent, \
                 bytes_received FROM metrics_points WHERE taken_ms >= ";
@@ -46,7 +48,7 @@ pub(crate) fn select(
     if let Some(node) = node {
         sql.push(" AND node_id = ").text(node);
     }
-    sql.push(" ORDER BY taken_ms");
+    sql.push(" ORDER BY taken_ms DESC LIMIT ").number(most as u64);
     sql
 }
 

@@ -1,5 +1,6 @@
 //! What nodes that share a database need of one another: signs of life, and a way to ask another
 //! one to end a session. Times are the database server's, so that the nodes' clocks do not matter.
+//! Nothing here waits for a batch of records: a node whose batch is held up is alive.
 
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl ServerStore {
         let (run, age) = (self.dialect.id_text("run_id"), self.dialect.age_of("heartbeat_at"));
         let text =
             format!("SELECT node_id, {run}, version, {age} AS silent_ms FROM nodes ORDER BY 1");
-        let [rows] = self.read([self.statement(&text)]).await?;
+        let [rows] = self.read([Some(self.statement(&text))]).await?;
         rows.iter()
             .map(|row| {
                 let text = |column| row.text(column).map(Option::unwrap_or_default);
@@ -75,7 +76,7 @@ impl ServerStore {
         sql.text(node).push(", ").id(run.into()).push(", ").text(version);
         sql.push(&format!(", {now}, {now})"));
         sql.push(self.dialect.heartbeat_tail());
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 
     /// Takes a node off the list: it has stopped, and nothing of it is open.
@@ -85,7 +86,7 @@ impl ServerStore {
     pub async fn leave(&self, node: &str, run: Uuid) -> Result<(), StoreError> {
         let mut sql = self.statement("DELETE FROM nodes WHERE node_id = ");
         sql.text(node).push(" AND run_id = ").id(run.into());
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 
     /// The nodes that have open rows and gave no sign of life for the lease.
@@ -101,7 +102,7 @@ impl ServerStore {
         );
         let mut sql = self.statement(&lapsed);
         sql.number(millis(lease));
-        let [rows] = self.read([sql]).await?;
+        let [rows] = self.read([Some(sql)]).await?;
         rows.iter().map(|row| Ok(row.text("node_id")?.unwrap_or_default())).collect()
     }
 
@@ -120,7 +121,7 @@ impl ServerStore {
         let mut sql = self.statement(&format!("INSERT INTO commands ({columns}) VALUES ("));
         sql.id(id.into()).push(", ").text(node).push(", ").id(session).push(", ").text(detail);
         sql.push(&format!(", {})", self.dialect.clock()));
-        self.execute(sql).await?;
+        self.execute_aside(sql).await?;
         Ok(id)
     }
 
@@ -134,7 +135,7 @@ impl ServerStore {
         let mut sql = self.statement(&format!("SELECT {command}, {session}, detail FROM commands"));
         sql.push(" WHERE answered_at IS NULL AND node_id = ").text(node);
         sql.push(" ORDER BY commands.command_id LIMIT 1000");
-        let [rows] = self.read([sql]).await?;
+        let [rows] = self.read([Some(sql)]).await?;
         let mut commands = Vec::new();
         for row in rows {
             let session = row.text("session_id")?.and_then(|id| id.parse().ok());
@@ -156,7 +157,7 @@ impl ServerStore {
         let mut sql = self.statement("UPDATE commands SET answer = ");
         sql.text(answer).push(&format!(", answered_at = {}", self.dialect.clock()));
         sql.push(" WHERE command_id = ").id(command.into());
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 
     /// The answer to a command, once there is one.
@@ -166,7 +167,7 @@ impl ServerStore {
     pub async fn answer_to(&self, command: Uuid) -> Result<Option<String>, StoreError> {
         let mut sql = self.statement("SELECT answer FROM commands WHERE command_id = ");
         sql.id(command.into());
-        let [rows] = self.read([sql]).await?;
+        let [rows] = self.read([Some(sql)]).await?;
         Ok(rows.first().map(|row| row.text("answer")).transpose()?.flatten())
     }
 
@@ -177,6 +178,6 @@ impl ServerStore {
     pub async fn forget_commands(&self) -> Result<(), StoreError> {
         let age = self.dialect.age_of("created_at");
         let sql = self.statement(&format!("DELETE FROM commands WHERE {age} > 86400000"));
-        self.execute(sql).await.map(drop)
+        self.execute_aside(sql).await.map(drop)
     }
 }

@@ -113,6 +113,10 @@ fn mysql_number(_error: &dyn DatabaseError) -> Option<u16> {
     None
 }
 
+/// What [`Dialect::moment`] needs of MariaDB and MySQL, whose operator may have chosen another default.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+const ONE_MOMENT: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+
 /// Asks who the server is. Gives the engine's name, and what to tell each connection first.
 pub(super) async fn meet(
     connection: &mut AnyConnection,
@@ -143,6 +147,7 @@ pub(super) async fn meet(
             let words = [
                 format!("SET SESSION max_statement_time = {seconds}"),
                 format!("SET SESSION innodb_lock_wait_timeout = {seconds}"),
+                ONE_MOMENT.into(),
             ];
             Ok(("mariadb", words.into()))
         }
@@ -152,6 +157,7 @@ pub(super) async fn meet(
             let words = [
                 format!("SET SESSION max_execution_time = {}", seconds * 1000),
                 format!("SET SESSION innodb_lock_wait_timeout = {seconds}"),
+                ONE_MOMENT.into(),
             ];
             Ok(("mysql", words.into()))
         }
@@ -197,22 +203,21 @@ pub(super) async fn migrate(
     }
 }
 
-/// Prepares a connection for writing: without locks on the gaps between rows, which two nodes
-/// that save new sessions would wait for.
+/// Prepares a connection for writing, whatever the server's default is: a write that has waited for
+/// another sees what that did, and on MariaDB and MySQL no gaps between rows are locked, which two
+/// nodes that save new sessions would wait for.
 pub(super) async fn make_writer(
     connection: &mut AnyConnection,
     dialect: Dialect,
 ) -> Result<(), StoreError> {
-    match dialect {
-        #[cfg(feature = "mysql")]
-        Dialect::MySql => {
-            let words = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-            sqlx::Executor::execute(connection, words).await?;
+    let words = match dialect {
+        #[cfg(feature = "postgres")]
+        Dialect::Postgres => {
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
         }
-        #[cfg(any(feature = "sqlite", feature = "postgres"))]
-        _ => {
-            let _read_committed_already = connection;
-        }
-    }
+        #[cfg(any(feature = "sqlite", feature = "mysql"))]
+        _ => "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    };
+    sqlx::Executor::execute(connection, words).await?;
     Ok(())
 }

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{ServerStore, query};
+use super::ServerStore;
 use crate::points::{Point, sql};
-use crate::sql::Statement;
 use crate::store::StoreError;
 
 impl ServerStore {
@@ -13,9 +12,11 @@ impl ServerStore {
         node: &str,
         since: Timestamp,
         until: Timestamp,
+        most: usize,
     ) -> Result<Vec<Point>, StoreError> {
-        let [rows] = self.read([sql::select(self.dialect, Some(node), since, until)]).await?;
-        rows.iter().map(sql::point).collect()
+        let statement = sql::select(self.dialect, Some(node), since, until, most);
+        let [rows] = self.read([Some(statement)]).await?;
+        rows.iter().rev().map(sql::point).collect()
     }
 
     pub(crate) async fn save_points(&self, node: &str, points: &[Point]) -> Result<(), StoreError> {
@@ -28,10 +29,5 @@ impl ServerStore {
         most: usize,
     ) -> Result<u64, StoreError> {
         self.execute_aside(sql::forget(self.dialect, before, most)).await
-    }
-
-    async fn execute_aside(&self, statement: Statement) -> Result<u64, StoreError> {
-        let query = query(statement)?;
-        self.aside(async |connection| Ok(query.execute(connection).await?.rows_affected())).await
     }
 }

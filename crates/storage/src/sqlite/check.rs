@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use sqlx::SqliteConnection;
 
 use super::place::{beside, refuse};
@@ -118,11 +119,29 @@ fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// How the time at which a file was set aside is written in its name.
+const STAMP: &str = "%Y%m%dT%H%M%SZ";
+
 /// A name beside the file that nothing has yet: `sessions.db.corrupt.20260102T030405Z`.
 pub(super) fn free_name(path: &Path, word: &str, now: Timestamp) -> PathBuf {
-    let stamp = now.strftime("%Y%m%dT%H%M%SZ");
+    let stamp = now.strftime(STAMP);
     let first = beside(path, &format!(".{word}.{stamp}"));
     let taken = |name: &PathBuf| name.exists();
     let others = (2..).map(|nth| beside(path, &format!(".{word}.{stamp}.{nth}")));
     std::iter::once(first.clone()).chain(others).find(|name| !taken(name)).unwrap_or(first)
+}
+
+/// The time and the number in the part of a name that [`free_name`] puts behind its word; none
+/// where somebody else gave the name.
+pub(super) fn stamp(text: &str) -> Option<(DateTime, u32)> {
+    let (stamp, nth) = match text.split_once('.') {
+        Some((stamp, nth)) => (stamp, nth.parse().ok().filter(|nth| *nth > 1)?),
+        None => (text, 1),
+    };
+    let time = DateTime::strptime(STAMP, stamp).ok()?;
+    let as_written = match nth {
+        1 => time.strftime(STAMP).to_string(),
+        nth => format!("{}.{nth}", time.strftime(STAMP)),
+    };
+    (as_written == text).then_some((time, nth))
 }

@@ -35,16 +35,16 @@ pub(super) async fn find(pool: &SqlitePool, id: SessionId) -> Result<Option<Reco
     row.as_ref().map(record).transpose()
 }
 
-/// Runs statements, as far as there are any, all of one moment.
+/// Puts questions of as many statements as each has, all of one moment.
 pub(super) async fn at_once<const N: usize>(
     connection: &mut SqliteConnection,
-    statements: [impl Into<Option<Statement>>; N],
+    questions: [impl IntoIterator<Item = Statement>; N],
 ) -> Result<[Vec<SqliteRow>; N], StoreError> {
     let mut moment = connection.begin().await?;
     let mut answers = [const { Vec::new() }; N];
-    for (statement, answer) in statements.into_iter().zip(&mut answers) {
-        if let Some(statement) = statement.into() {
-            *answer = query(statement)?.fetch_all(&mut *moment).await?;
+    for (statements, answer) in questions.into_iter().zip(&mut answers) {
+        for statement in statements {
+            answer.extend(query(statement)?.fetch_all(&mut *moment).await?);
         }
     }
     moment.rollback().await?;

@@ -16,10 +16,11 @@ impl SqliteStore {
         &self,
         since: Timestamp,
         until: Timestamp,
+        most: usize,
     ) -> Result<Vec<Point>, StoreError> {
-        let statement = sql::select(DIALECT, None, since, until);
+        let statement = sql::select(DIALECT, None, since, until, most);
         let rows = history::query(statement)?.fetch_all(&self.readers).await?;
-        rows.iter().map(sql::point).collect()
+        rows.iter().rev().map(sql::point).collect()
     }
 
     pub(crate) async fn save_points(

@@ -65,10 +65,11 @@ pub(super) async fn take(
     keep: usize,
     now: Timestamp,
 ) -> Result<PathBuf, StoreError> {
+    // Looked for before: whatever the clock says, the new one is none of the old.
+    let mut known = existing(path);
     let to = free_name(path, "bak", now);
     copy(connection, path, &to).await?;
-    let mut known = existing(path);
-    while known.len() > keep.max(1) {
+    while known.len() >= keep.max(1) {
         let oldest = known.remove(0);
         if let Err(error) = std::fs::remove_file(&oldest) {
             tracing::warn!(path = %oldest.display(), %error, "an old snapshot cannot be removed");
@@ -77,17 +78,20 @@ pub(super) async fn take(
     Ok(to)
 }
 
-/// The snapshots beside a file, the oldest first: their names say when they were made.
+/// The snapshots of this program beside a file, the oldest first: their names say when they were
+/// made. Copies that somebody else made and named are none of them.
 fn existing(path: &Path) -> Vec<PathBuf> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let prefix = format!("{name}.bak.");
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten();
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok())
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)))
-        .map(|entry| entry.path())
+    let mut found: Vec<_> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let made = check::stamp(entry.file_name().to_str()?.strip_prefix(&prefix)?)?;
+            Some((made, entry.path()))
+        })
         .collect();
     found.sort();
-    found
+    found.into_iter().map(|(_, path)| path).collect()
 }

@@ -8,7 +8,7 @@ use crate::points::Point;
 use crate::store::StoreError;
 
 impl Store {
-    /// The points of a node from `since` on and before `until`, the oldest first.
+    /// The last points of a node from `since` on and before `until`: at most `most`, the oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -17,16 +17,17 @@ impl Store {
         node: &str,
         since: Timestamp,
         until: Timestamp,
+        most: usize,
     ) -> Result<Vec<Point>, StoreError> {
         match &self.engine {
             Engine::Memory(_) => {
-                let _keeps_none = (node, since, until);
+                let _keeps_none = (node, since, until, most);
                 Ok(Vec::new())
             }
             #[cfg(feature = "sqlite")]
-            Engine::Sqlite(store) => store.points(since, until).await,
+            Engine::Sqlite(store) => store.points(since, until, most).await,
             #[cfg(any(feature = "mysql", feature = "postgres"))]
-            Engine::Server(store) => store.points(node, since, until).await,
+            Engine::Server(store) => store.points(node, since, until, most).await,
         }
     }
 
