@@ -109,7 +109,7 @@ impl Writer {
     fn group(&mut self, jottings: Vec<Jotting>, alive: bool) {
         let count = jottings.len();
         let finals = self.write(&jottings, alive);
-        let over = self.inner.table.waiting() > self.inner.options.keep_in_memory;
+        let over = self.is_over();
         let written = finals.is_some();
         let losing = !written && over && self.inner.options.when_full == WhenFull::Degrade;
         let finals = finals.unwrap_or_default();
@@ -127,6 +127,11 @@ impl Writer {
             (self.inner.notice)(JournalNotice::Losing);
         }
         self.losing = losing;
+    }
+
+    /// Whether more ended sessions wait in memory than it keeps.
+    fn is_over(&self) -> bool {
+        self.inner.table.waiting() > self.inner.options.keep_in_memory
     }
 
     /// Gives a session to the store, or keeps it on disk alone while the store does not keep up.
@@ -374,12 +379,13 @@ impl Writer {
         if self.current.is_none() && self.retry_at.is_none_or(|at| Instant::now() >= at) {
             self.turn();
         }
+        let over = self.is_over();
         if self.inner.turn.swap(false, Ordering::SeqCst) {
-            self.spilling = false;
+            // As long as memory holds too much, it gets no more.
+            self.spilling &= over;
             self.turn();
             self.inner.turned.notify_waiters();
         }
-        let over = self.inner.table.waiting() > self.inner.options.keep_in_memory;
         if self.held_back && !self.spilling && !over {
             self.held_back = false;
             for session in self.inner.table.running() {

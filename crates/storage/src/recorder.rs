@@ -270,35 +270,33 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         Some(())
     }
 
-    /// Saves what is on disk alone, if there is any.
-    async fn drain(&self, journal: &Journal, stop: &CancellationToken) -> Option<()> {
-        loop {
-            match journal.next_spilled().await {
-                Ok(None) => return Some(()),
-                Ok(Some((segment, finals))) => {
-                    let found = finals.records.len();
-                    // What is in memory waits for a batch of its own, which takes it for new.
-                    let (records, places): (Vec<Record>, Vec<u32>) = finals
-                        .records
-                        .into_iter()
-                        .zip(finals.places)
-                        .filter(|(record, _)| self.table.get(record.session_id).is_none())
-                        .unzip();
-                    let batches = records.chunks(MOST_AT_ONCE);
-                    for (batch, places) in batches.zip(places.chunks(MOST_AT_ONCE)) {
-                        let last = places.last().copied().unwrap_or(0);
-                        let save = || self.store.save_spilled(batch, segment, last);
-                        self.persist(stop, batch.len(), save).await?;
-                    }
-                    self.store.forget_spilled(segment);
-                    journal.drained(segment, found);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the journal cannot be read; trying again later");
-                    return Some(());
-                }
+    /// Saves what is on disk alone of one segment; tells whether there may be more of it.
+    async fn drain(&self, journal: &Journal, stop: &CancellationToken) -> Option<bool> {
+        let (segment, finals) = match journal.next_spilled().await {
+            Ok(Some(spilled)) => spilled,
+            Ok(None) => return Some(false),
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be read; trying again later");
+                return Some(false);
             }
+        };
+        let found = finals.records.len();
+        // What is in memory waits for a batch of its own, which takes it for new.
+        let (records, places): (Vec<Record>, Vec<u32>) = finals
+            .records
+            .into_iter()
+            .zip(finals.places)
+            .filter(|(record, _)| self.table.get(record.session_id).is_none())
+            .unzip();
+        let batches = records.chunks(MOST_AT_ONCE);
+        for (batch, places) in batches.zip(places.chunks(MOST_AT_ONCE)) {
+            let last = places.last().copied().unwrap_or(0);
+            let save = || self.store.save_spilled(batch, segment, last);
+            self.persist(stop, batch.len(), save).await?;
         }
+        self.store.forget_spilled(segment);
+        journal.drained(segment, found);
+        Some(true)
     }
 
     async fn save_all(&self, records: &[Record], stop: &CancellationToken) -> Option<()> {
@@ -367,7 +365,11 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             }
             if let Some(journal) = &self.journal {
                 journal.tidy();
-                self.drain(journal, stop).await?;
+                // In turn: while memory holds too much, what ends is on disk alone, and there is
+                // always more of that.
+                if self.drain(journal, stop).await? {
+                    continue;
+                }
             }
             let since = if self.table.outbox().is_empty() { 0 } else { began };
             self.figures.behind_since.store(since, Relaxed);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rustsocks_journal::disk::{Disk, LocalDisk, Medium};
-use rustsocks_journal::{Journal, JournalNotice, JournalOptions, Writing};
+use rustsocks_journal::{Journal, JournalNotice, JournalOptions, WhenFull, Writing};
 use rustsocks_proto::{Command, Target};
 use rustsocks_sessions::{
     AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, SessionId, Table,
@@ -58,6 +58,12 @@ impl Ledger {
         keep_in_memory: usize,
         disk: Arc<dyn Disk>,
     ) -> (Self, Option<SqliteConnection>) {
+        let journal = JournalOptions { keep_in_memory, disk, ..JournalOptions::new("") };
+        Self::with(hold_it, journal).await
+    }
+
+    /// The same with these choices for the journal, wherever they want it to be.
+    async fn with(hold_it: bool, journal: JournalOptions) -> (Self, Option<SqliteConnection>) {
         let folder = TempDir::new().unwrap();
         let table = Table::new(Clock::system(), "node".into(), Rules::default());
         let options = SqliteOptions {
@@ -72,11 +78,7 @@ impl Ledger {
             true => Some(hold(&options.path).await),
             false => None,
         };
-        let journal = JournalOptions {
-            keep_in_memory,
-            disk,
-            ..JournalOptions::new(folder.path().join("journal"))
-        };
+        let journal = JournalOptions { folder: folder.path().join("journal"), ..journal };
         let told = Told::default();
         let sink = Arc::clone(&told);
         let notice = move |notice| sink.lock().unwrap().push(notice);
@@ -371,34 +373,47 @@ async fn what_goes_to_disk_alone_although_the_store_is_well_is_saved_too() {
     ledger.stop().await;
 }
 
-/// A disk that does not answer while its gate is shut.
+/// What a disk does that is asked to take something.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Mood {
+    #[default]
+    Takes,
+    Refuses,
+    DoesNotAnswer,
+}
+
+/// A disk that is in the mood that it is told to be in.
 #[derive(Clone, Debug, Default)]
-struct Gated {
-    gate: Arc<(Mutex<bool>, Condvar)>,
+struct Moody {
+    mood: Arc<(Mutex<Mood>, Condvar)>,
 }
 
 #[derive(Debug)]
-struct GatedFile {
+struct MoodyFile {
     file: Arc<dyn Medium>,
-    disk: Gated,
+    disk: Moody,
 }
 
-impl Gated {
-    fn shut(&self, shut: bool) {
-        *self.gate.0.lock().unwrap() = shut;
-        self.gate.1.notify_all();
+impl Moody {
+    fn be(&self, mood: Mood) {
+        *self.mood.0.lock().unwrap() = mood;
+        self.mood.1.notify_all();
     }
 
-    fn pass(&self) {
-        let shut = self.gate.0.lock().unwrap();
-        drop(self.gate.1.wait_while(shut, |shut| *shut).unwrap());
+    fn ask(&self) -> std::io::Result<()> {
+        let mood = self.mood.0.lock().unwrap();
+        let is_silent = |mood: &mut Mood| *mood == Mood::DoesNotAnswer;
+        match *self.mood.1.wait_while(mood, is_silent).unwrap() {
+            Mood::Refuses => Err(std::io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
     }
 }
 
-impl Disk for Gated {
+impl Disk for Moody {
     fn create(&self, path: &Path) -> std::io::Result<Arc<dyn Medium>> {
-        self.pass();
-        Ok(Arc::new(GatedFile { file: LocalDisk.create(path)?, disk: self.clone() }))
+        self.ask()?;
+        Ok(Arc::new(MoodyFile { file: LocalDisk.create(path)?, disk: self.clone() }))
     }
 
     fn remove(&self, path: &Path) -> std::io::Result<()> {
@@ -410,9 +425,9 @@ impl Disk for Gated {
     }
 }
 
-impl Medium for GatedFile {
+impl Medium for MoodyFile {
     fn append(&self, bytes: &[u8]) -> std::io::Result<()> {
-        self.disk.pass();
+        self.disk.ask()?;
         self.file.append(bytes)
     }
 
@@ -427,7 +442,7 @@ impl Medium for GatedFile {
 
 #[tokio::test]
 async fn a_disk_of_the_journal_that_does_not_answer_is_told_and_does_not_starve_the_store() {
-    let disk = Gated::default();
+    let disk = Moody::default();
     let ledger = Ledger::on(50, Arc::new(disk.clone())).await;
     let outbox = ledger.table.outbox();
     let end = |count: usize| {
@@ -439,19 +454,55 @@ async fn a_disk_of_the_journal_that_does_not_answer_is_told_and_does_not_starve_
     };
     end(100);
     until("the first in the store", || outbox.unsaved() == 0).await;
-    disk.shut(true);
+    disk.be(Mood::DoesNotAnswer);
     let running = ledger.open();
     end(100);
     until("what ended in the store", || outbox.unsaved() == 1).await;
     until("what runs in the store", || running.booked().is_some()).await;
     assert!(matches!(ledger.journal.writing(), Writing::Failed(_)));
     assert_eq!(ledger.told.lock().unwrap().len(), 1);
-    disk.shut(false);
+    disk.be(Mood::Takes);
     until("an answer", || ledger.journal.writing() == Writing::Ok).await;
     drop(running);
     end(100);
     until("everything in the store", || outbox.unsaved() == 0).await;
     until("word of it", || ledger.told.lock().unwrap().len() == 2).await;
+    assert_eq!(outbox.lost(), 0);
+    ledger.stop().await;
+}
+
+#[tokio::test]
+async fn memory_is_emptied_beside_the_disk_while_sessions_go_on_ending() {
+    let disk = Moody::default();
+    let journal = JournalOptions {
+        keep_in_memory: 50,
+        when_full: WhenFull::Refuse,
+        disk: Arc::new(disk.clone()),
+        ..JournalOptions::new("")
+    };
+    let (ledger, holder) = Ledger::with(true, journal).await;
+    let outbox = ledger.table.outbox();
+    let end = |count: usize| {
+        (0..count).for_each(|_| ledger.open().finish(CloseReason::ClientClosed, None));
+    };
+    // What ends while the journal takes nothing stays in memory: more than a few batches.
+    disk.be(Mood::Refuses);
+    end(12_000);
+    outbox.journaled().await;
+    disk.be(Mood::Takes);
+    until("a journal that takes it", || ledger.journal.writing() == Writing::Ok).await;
+    while outbox.spilled() == 0 {
+        end(20);
+        outbox.journaled().await;
+    }
+    assert!(ledger.table.waiting() > 8192, "{}", ledger.table.waiting());
+    drop(holder);
+    until("memory that is nearly empty", || {
+        end(100);
+        ledger.table.waiting() < 4000
+    })
+    .await;
+    until("everything in the store", || outbox.unsaved() == 0).await;
     assert_eq!(outbox.lost(), 0);
     ledger.stop().await;
 }
