@@ -1,12 +1,13 @@
 //! The handle on the journal that everybody else holds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustsocks_sessions::{Record, Table};
+use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -188,6 +189,18 @@ impl Reader {
     }
 }
 
+/// A segment of this run cannot be read. It stays where it is, and is tried again later.
+#[derive(Debug, Error)]
+#[error("{}: {error}", path.display())]
+pub struct Unreadable {
+    /// The segment.
+    pub path: PathBuf,
+    /// Why.
+    pub error: std::io::Error,
+    /// Whether this is not known yet.
+    pub is_news: bool,
+}
+
 /// The journal of one table. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Journal {
@@ -245,7 +258,7 @@ impl Journal {
     }
 
     /// Where it lies.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         &self.inner.options.folder
     }
 
@@ -348,20 +361,20 @@ impl Journal {
     /// Follow it by [`Journal::drained`] once the store has them.
     ///
     /// # Errors
-    /// When the segment cannot be read.
-    pub async fn next_spilled(&self) -> std::io::Result<Option<(u64, Finals)>> {
+    /// When the segment cannot be read. Those behind it come next.
+    pub async fn next_spilled(&self) -> Result<Option<(u64, Finals)>, Unreadable> {
         loop {
             let turned = self.inner.turned.notified();
-            let oldest = self.inner.segments().oldest_spilled();
+            let oldest = self.inner.segments().oldest_spilled(Instant::now());
             let Some((number, path, is_current)) = oldest else { return Ok(None) };
             if !is_current {
-                let bytes = std::fs::read(&path)?;
-                let finals = replay::finals(&bytes);
-                if finals.skipped > 0 {
-                    let skipped = finals.skipped;
-                    tracing::error!(path = %path.display(), skipped, "the journal is damaged");
-                }
-                return Ok(Some((number, finals)));
+                return match read_spilled(&path) {
+                    Ok(finals) => Ok(Some((number, finals))),
+                    Err(error) => {
+                        let is_news = self.inner.segments().pass_over(number, Instant::now());
+                        Err(Unreadable { path, error, is_news })
+                    }
+                };
             }
             // Only the segment being written is left: from here on the recorder keeps up.
             self.inner.turn.store(true, Ordering::SeqCst);
@@ -373,16 +386,20 @@ impl Journal {
         }
     }
 
-    /// Notes that the store has the records that [`Journal::next_spilled`] gave for a segment.
-    pub fn drained(&self, segment: u64, records: usize) {
+    /// Notes that the store has the records that [`Journal::next_spilled`] gave for a segment;
+    /// tells whether an earlier try to read it had failed.
+    pub fn drained(&self, segment: u64, records: usize) -> bool {
         let outbox = self.inner.table.outbox();
-        if let Some(segment) = self.inner.segments().get(segment) {
-            let missing = segment.finals.saturating_sub(records).min(segment.spilled);
-            let spilled = std::mem::take(&mut segment.spilled);
-            outbox.drained(spilled - missing);
-            outbox.damaged(missing);
-        }
+        let mut segments = self.inner.segments();
+        let Some(segment) = segments.get(segment) else { return false };
+        let missing = segment.finals.saturating_sub(records).min(segment.spilled);
+        let spilled = std::mem::take(&mut segment.spilled);
+        let was_passed_over = segment.read_again_at.take().is_some();
+        drop(segments);
+        outbox.drained(spilled - missing);
+        outbox.damaged(missing);
         self.tidy();
+        was_passed_over
     }
 
     /// Writes the last states, makes them as durable as asked for, and stops. Where the store
@@ -402,4 +419,21 @@ impl Journal {
         let synced = self.inner.syncer.take_failed().is_empty();
         self.inner.table.waiting() == 0 || (synced && self.inner.writing() == Writing::Ok)
     }
+}
+
+/// The ended sessions of a segment; none where the file was taken away, as where it is damaged.
+fn read_spilled(path: &Path) -> std::io::Result<Finals> {
+    let finals = match std::fs::read(path) {
+        Ok(bytes) => replay::finals(&bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            tracing::error!(path = %path.display(), "a segment of the journal is gone");
+            return Ok(Finals::default());
+        }
+        Err(error) => return Err(error),
+    };
+    if finals.skipped > 0 {
+        let skipped = finals.skipped;
+        tracing::error!(path = %path.display(), skipped, "the journal is damaged");
+    }
+    Ok(finals)
 }

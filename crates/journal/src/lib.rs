@@ -18,5 +18,5 @@ mod sync;
 mod writer;
 
 pub use folder::{JournalError, SegmentFile, list};
-pub use journal::{Journal, JournalNotice, JournalOptions, Reader, WhenFull, Writing};
+pub use journal::{Journal, JournalNotice, JournalOptions, Reader, Unreadable, WhenFull, Writing};
 pub use replay::{Finals, Replay, Report, Summary, summary};

@@ -325,6 +325,7 @@ impl Writer {
             spilled: 0,
             complete: !options.sync,
             in_vain: false,
+            read_again_at: None,
         };
         let mut segments = self.inner.segments();
         segments.list.push_back(segment);
@@ -409,11 +410,7 @@ impl Writer {
 
     /// Deletes segments that nobody needs.
     fn prune(&mut self) {
-        let done: Vec<Segment> = {
-            let mut segments = self.inner.segments();
-            let count = segments.prunable();
-            segments.list.drain(..count).collect()
-        };
+        let done = self.inner.segments().take_prunable();
         self.remove(&done);
     }
 

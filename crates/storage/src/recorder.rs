@@ -3,11 +3,12 @@
 //! Before the first batch it saves what the journal has of former runs; behind an outage that
 //! outgrew memory it saves what the journal alone has.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustsocks_journal::{Journal, Replay};
+use rustsocks_journal::{Journal, Replay, Unreadable};
 use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{Record, Session, Status, Table};
 use tokio::sync::Notify;
@@ -55,10 +56,11 @@ pub enum StoreNotice {
     /// Sessions of this node that the store had as running, and the journal did not know, were
     /// closed as crashed.
     Crashed(u64),
-    /// A segment of the journal cannot be replayed; it is left where it is.
+    /// A segment of the journal cannot be replayed, or not be read behind an outage; it is left
+    /// where it is.
     Unreadable {
         /// The segment.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         error: String,
     },
@@ -95,7 +97,8 @@ pub struct Figures {
     pub latency_micros: AtomicU64,
     /// Whether what former runs left is in the store.
     pub recovered: AtomicBool,
-    /// Segments that former runs left and that cannot be read.
+    /// Segments that cannot be read: those of former runs, and those of this one as long as that
+    /// is so.
     pub unreadable: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
@@ -237,11 +240,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             let mut replay = Replay::default();
             let mut done = Vec::new();
             for segment in journal.older() {
-                let unreadable = |error: String| {
-                    let path = segment.path.clone();
-                    self.figures.unreadable.fetch_add(1, Relaxed);
-                    (self.notice)(StoreNotice::Unreadable { path, error });
-                };
+                let unreadable = |error: String| self.note_unreadable(segment.path.clone(), error);
                 match std::fs::read(&segment.path).map(|bytes| replay.segment(&bytes)) {
                     Ok(Some(records)) => {
                         self.save_all(&records, stop).await?;
@@ -275,9 +274,11 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         let (segment, finals) = match journal.next_spilled().await {
             Ok(Some(spilled)) => spilled,
             Ok(None) => return Some(false),
-            Err(error) => {
-                tracing::error!(%error, "the journal cannot be read; trying again later");
-                return Some(false);
+            Err(Unreadable { path, error, is_news }) => {
+                if is_news {
+                    self.note_unreadable(path, error.to_string());
+                }
+                return Some(true);
             }
         };
         let found = finals.records.len();
@@ -295,7 +296,9 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             self.persist(stop, batch.len(), save).await?;
         }
         self.store.forget_spilled(segment);
-        journal.drained(segment, found);
+        if journal.drained(segment, found) {
+            self.figures.unreadable.fetch_sub(1, Relaxed);
+        }
         Some(true)
     }
 
@@ -483,6 +486,11 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     /// The wall clock, in milliseconds since 1970.
     fn now(&self) -> i64 {
         self.table.clock().now().wall.as_millisecond().max(1)
+    }
+
+    fn note_unreadable(&self, path: PathBuf, error: String) {
+        self.figures.unreadable.fetch_add(1, Relaxed);
+        (self.notice)(StoreNotice::Unreadable { path, error });
     }
 
     fn note_failure(&self, error: &StoreError) {

@@ -3,13 +3,13 @@
 #![cfg(feature = "sqlite")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rustsocks_journal::disk::{Disk, LocalDisk, Medium};
-use rustsocks_journal::{Journal, JournalNotice, JournalOptions, WhenFull, Writing};
+use rustsocks_journal::{Journal, JournalNotice, JournalOptions, Replay, WhenFull, Writing, list};
 use rustsocks_proto::{Command, Target};
 use rustsocks_sessions::{
     AclOutcome, Clock, CloseReason, Identity, OpenSession, Opening, Rules, SessionId, Table,
@@ -504,6 +504,60 @@ async fn memory_is_emptied_beside_the_disk_while_sessions_go_on_ending() {
     .await;
     until("everything in the store", || outbox.unsaved() == 0).await;
     assert_eq!(outbox.lost(), 0);
+    ledger.stop().await;
+}
+
+/// A ledger with ended sessions on disk alone in several segments, what keeps writers out of its
+/// database, and the first of these segments.
+async fn with_several_segments() -> (Ledger, Option<SqliteConnection>, PathBuf) {
+    let small = JournalOptions { keep_in_memory: 3, max_bytes: 1 << 20, ..JournalOptions::new("") };
+    let (ledger, holder) = Ledger::with(true, small).await;
+    while ledger.journal.segments() < 4 {
+        (0..20).for_each(|_| ledger.open().finish(CloseReason::ClientClosed, None));
+        ledger.table.outbox().journaled().await;
+    }
+    let first = list(ledger.journal.folder()).unwrap().remove(0).path;
+    (ledger, holder, first)
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_be_read_is_told_and_keeps_nothing_else_from_the_store() {
+    let (mut ledger, holder, first) = with_several_segments().await;
+    let (outbox, figures) = (ledger.table.outbox(), &ledger.figures);
+    let aside = ledger.folder.path().join("aside");
+    std::fs::rename(&first, &aside).unwrap();
+    std::fs::create_dir(&first).unwrap();
+    drop(holder);
+    let is_done = || figures.behind_since.load(Relaxed) == 0;
+    until("the others in the store", || ledger.journal.segments() <= 2 && is_done()).await;
+    assert_eq!(figures.unreadable.load(Relaxed), 1);
+    let left = outbox.unsaved();
+    assert!(left > 0 && left == outbox.spilled());
+    // From here on sessions stay in memory again, and are saved from there.
+    ledger.open().finish(CloseReason::ClientClosed, None);
+    until("the last one in the store", || outbox.unsaved() == left).await;
+    assert_eq!((outbox.spilled(), outbox.lost()), (left, 0));
+    ledger.stop.cancel();
+    ledger.recording.join_next().await.unwrap().unwrap();
+    std::fs::remove_dir(&first).unwrap();
+    std::fs::rename(&aside, &first).unwrap();
+    assert!(ledger.journal.close(), "the next start has it");
+    let mut replay = Replay::default();
+    let found = replay.segment(&std::fs::read(&first).unwrap()).unwrap();
+    ledger.store.save(&found).await.unwrap();
+    assert_eq!(ledger.store.count().await.unwrap(), ledger.table.outbox().saved() + left as u64);
+}
+
+#[tokio::test]
+async fn a_segment_that_somebody_removed_is_counted_as_lost_and_keeps_nothing_else_from_the_store()
+{
+    let (ledger, holder, first) = with_several_segments().await;
+    let outbox = ledger.table.outbox();
+    std::fs::remove_file(&first).unwrap();
+    drop(holder);
+    until("the others in the store", || outbox.unsaved() == 0).await;
+    assert!(outbox.lost() > 0 && outbox.saved() > outbox.lost());
+    assert_eq!(ledger.statistics().await.total.sessions as u64, outbox.saved());
     ledger.stop().await;
 }
 
