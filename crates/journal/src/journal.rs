@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustsocks_sessions::{Record, Table};
+use rustsocks_sessions::{Record, Session, Table};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -417,7 +417,10 @@ impl Journal {
         }
         // The last syncs failed after the writer had ended.
         let synced = self.inner.syncer.take_failed().is_empty();
-        self.inner.table.waiting() == 0 || (synced && self.inner.writing() == Writing::Ok)
+        let table = &self.inner.table;
+        let has = |session: &Arc<Session>| session.journal().finished_in().is_some();
+        table.outbox().unsaved() == 0
+            || (synced && self.inner.writing() == Writing::Ok && table.all().iter().all(has))
     }
 }
 

@@ -427,16 +427,15 @@ impl Writer {
     /// The end: nothing stays where the store has everything; else what stays is synced.
     fn finish(&mut self) {
         self.prune();
-        let current = self.current.take();
         let mut segments = self.inner.segments();
-        if segments.are_settled() && self.inner.table.waiting() == 0 {
+        if segments.are_settled() && self.inner.table.outbox().unsaved() == 0 {
             let done: Vec<Segment> = segments.list.drain(..).collect();
             drop(segments);
             self.remove(&done);
             return;
         }
         drop(segments);
-        let synced = match current {
+        let synced = match self.current.take() {
             Some(current) => current.medium.sync(),
             None => Ok(()),
         };

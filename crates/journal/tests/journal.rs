@@ -192,6 +192,36 @@ async fn what_the_store_lacks_at_the_stop_is_there_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn the_stop_says_whether_what_is_on_disk_alone_is_there_for_good() {
+    for refuses in [false, true] {
+        let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+        let few =
+            JournalOptions { keep_in_memory: 3, disk: Arc::new(disk.clone()), ..options(&folder) };
+        let (journal, _) = start(few, &table);
+        for count in [10, 2] {
+            end_some(&table, count);
+            table.outbox().journaled().await;
+        }
+        settle(&table, &journal);
+        assert_eq!((table.waiting(), table.outbox().spilled()), (0, table.outbox().unsaved()));
+        assert!(table.outbox().spilled() > 0);
+        disk.refuse_to_sync(refuses);
+        assert_eq!(journal.close(), !refuses);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_outlives_the_journal_is_told_and_comes_back_as_crashed() {
+    let (folder, table) = (TempDir::new().unwrap(), table());
+    let (journal, _) = start(options(&folder), &table);
+    let session = open(&table);
+    table.outbox().journaled().await;
+    assert!(!journal.close(), "how it ends is not there");
+    let (records, _) = replay(journal.folder());
+    assert_eq!((records.len(), records[0].session_id), (1, session.id()));
+}
+
+#[tokio::test]
 async fn segments_are_deleted_while_it_runs_and_open_sessions_are_carried_over() {
     let (folder, table) = (TempDir::new().unwrap(), table());
     let small = JournalOptions { max_bytes: 1 << 20, ..options(&folder) };
