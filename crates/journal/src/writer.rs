@@ -435,6 +435,10 @@ impl Writer {
             return;
         }
         drop(segments);
+        if self.current.is_none() {
+            // The disk may take it by now, and nobody tries later.
+            self.turn();
+        }
         let synced = match self.current.take() {
             Some(current) => current.medium.sync(),
             None => Ok(()),

@@ -222,6 +222,20 @@ async fn a_session_that_outlives_the_journal_is_told_and_comes_back_as_crashed()
 }
 
 #[tokio::test]
+async fn a_disk_that_refused_a_moment_ago_is_tried_once_more_at_the_stop() {
+    let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+    let (journal, _) =
+        start(JournalOptions { disk: Arc::new(disk.clone()), ..options(&folder) }, &table);
+    disk.refuse(true);
+    end_some(&table, 10);
+    table.outbox().journaled().await;
+    assert!(matches!(journal.writing(), Writing::Failed(_)));
+    disk.refuse(false);
+    assert!(journal.close());
+    assert_eq!(replay(journal.folder()).1.ended, 10);
+}
+
+#[tokio::test]
 async fn segments_are_deleted_while_it_runs_and_open_sessions_are_carried_over() {
     let (folder, table) = (TempDir::new().unwrap(), table());
     let small = JournalOptions { max_bytes: 1 << 20, ..options(&folder) };
