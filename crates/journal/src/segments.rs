@@ -96,6 +96,12 @@ impl Segments {
         Vec::from(useless)
     }
 
+    /// Bytes that go once a further segment is there: all or none.
+    pub(crate) fn going(&self) -> u64 {
+        let bytes = || self.list.iter().map(|segment| segment.bytes).sum();
+        if self.are_settled() { bytes() } else { 0 }
+    }
+
     /// Whether the store has everything that ended in any of them.
     pub(crate) fn are_settled(&self) -> bool {
         !self.list.iter().any(Segment::is_needed)

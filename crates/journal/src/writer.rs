@@ -243,7 +243,7 @@ impl Writer {
 
     fn append(&mut self, bytes: &[u8], whole: bool) -> Result<(), Stop> {
         let Some(current) = &mut self.current else { return Err(Stop::Full) };
-        room_for(&self.inner, bytes)?;
+        room_for(&self.inner, bytes, 0)?;
         if let Err(error) = current.medium.append(bytes) {
             // Part of a frame may be there: harmless, the reader skips it. Cut for the space.
             let _stays = current.medium.cut(current.length);
@@ -302,10 +302,9 @@ impl Writer {
     }
 
     fn put_segment(&mut self, number: u64, bytes: &[u8]) -> Result<(), Stop> {
-        // What is there may all go once this one is there, so that it need not fit beside it.
-        if !self.inner.segments().are_settled() {
-            room_for(&self.inner, bytes)?;
-        }
+        // What goes once this one is there need not fit beside it. What former runs left stays.
+        let going = self.inner.segments().going();
+        room_for(&self.inner, bytes, going)?;
         let options = &self.inner.options;
         let path = segment_path(&options.folder, number);
         self.next = number + 1;
@@ -461,8 +460,10 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn room_for(inner: &Inner, bytes: &[u8]) -> Result<(), Stop> {
-    let total = inner.bytes.load(Ordering::Relaxed) + bytes.len() as u64;
+/// Whether these bytes fit, once so many others have gone.
+fn room_for(inner: &Inner, bytes: &[u8], going: u64) -> Result<(), Stop> {
+    let staying = inner.bytes.load(Ordering::Relaxed).saturating_sub(going);
+    let total = staying + bytes.len() as u64;
     if total > inner.options.max_bytes { Err(Stop::Full) } else { Ok(()) }
 }
 

@@ -469,6 +469,30 @@ async fn a_full_journal_turns_clients_away_where_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_journal_full_of_what_former_runs_left_turns_clients_away_until_that_is_saved() {
+    let folder = TempDir::new().unwrap();
+    let first = table();
+    let (journal, _) = start(options(&folder), &first);
+    end_some(&first, 200);
+    assert!(journal.close());
+    drop(journal);
+    let table = table();
+    let tiny =
+        JournalOptions { max_bytes: 20_000, when_full: WhenFull::Refuse, ..options(&folder) };
+    let (journal, told) = start(tiny, &table);
+    assert!(journal.bytes() > 20_000, "{}", journal.bytes());
+    until("clients turned away", || table.is_full()).await;
+    let failures = journal.failures();
+    until("a second try", || journal.failures() > failures).await;
+    assert!(table.is_full());
+    let has_resumed = || told.lock().unwrap().contains(&JournalNotice::Resumed);
+    assert!(!has_resumed());
+    journal.forget_older(&journal.older());
+    until("room in the journal", || !table.is_full()).await;
+    assert!(has_resumed());
+}
+
+#[tokio::test]
 async fn a_power_loss_takes_nothing_that_was_synced() {
     let (folder, lost, table) = (TempDir::new().unwrap(), TempDir::new().unwrap(), table());
     let disk = Fragile::default();
