@@ -94,6 +94,11 @@ pub enum JournalNotice {
     Losing,
 }
 
+/// Since when a thread has been at what it does, in microseconds since the run began and one more;
+/// 0 while it waits for something to do.
+#[derive(Debug, Default)]
+pub(crate) struct Busy(AtomicU64);
+
 pub(crate) type Listener = Box<dyn Fn(JournalNotice) + Send + Sync>;
 
 pub(crate) struct Inner {
@@ -102,9 +107,8 @@ pub(crate) struct Inner {
     pub(crate) notice: Listener,
     /// When this run began.
     begun: Instant,
-    /// Since when the writer has been at what it does, in microseconds since the run began and
-    /// one more; 0 while it waits for something to do.
-    busy_since: AtomicU64,
+    pub(crate) writer_busy: Busy,
+    pub(crate) syncer_busy: Busy,
     /// Whether it was told that the disk does not answer.
     told_stalled: AtomicBool,
     /// Those of former runs that are still needed.
@@ -145,16 +149,17 @@ impl Inner {
         frame::micros(at.saturating_duration_since(self.begun))
     }
 
-    /// Notes that the writer begins to do something, or has done it.
-    pub(crate) fn set_busy(&self, busy: bool) {
+    /// Notes that a thread begins to do something, or has done it.
+    pub(crate) fn set_busy(&self, thread: &Busy, busy: bool) {
         let since = if busy { self.since_begun(Instant::now()) + 1 } else { 0 };
-        self.busy_since.store(since, Ordering::Relaxed);
+        thread.0.store(since, Ordering::Relaxed);
     }
 
-    /// How long the disk has not answered, where that is too long.
+    /// How long the disk has not answered one of the threads, where that is too long.
     fn stalled(&self) -> Option<Duration> {
-        let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
-        let micros = self.since_begun(Instant::now()).saturating_sub(since);
+        let threads = [&self.writer_busy, &self.syncer_busy].into_iter();
+        let since = threads.filter_map(|Busy(since)| since.load(Ordering::Relaxed).checked_sub(1));
+        let micros = self.since_begun(Instant::now()).saturating_sub(since.min()?);
         Some(Duration::from_micros(micros)).filter(|stalled| *stalled >= STALLED)
     }
 
@@ -227,7 +232,8 @@ impl Journal {
         let folder = options.folder.clone();
         let inner = Arc::new(Inner {
             begun: table.clock().now().mono,
-            busy_since: AtomicU64::new(0),
+            writer_busy: Busy::default(),
+            syncer_busy: Busy::default(),
             told_stalled: AtomicBool::new(false),
             options,
             table,
@@ -368,7 +374,9 @@ impl Journal {
             let oldest = self.inner.segments().oldest_spilled(Instant::now());
             let Some((number, path, is_current)) = oldest else { return Ok(None) };
             if !is_current {
-                return match read_spilled(&path) {
+                let from = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_spilled(&from)).await;
+                return match read.map_err(std::io::Error::other).flatten() {
                     Ok(finals) => Ok(Some((number, finals))),
                     Err(error) => {
                         let is_news = self.inner.segments().pass_over(number, Instant::now());

@@ -65,7 +65,9 @@ impl Syncer {
             let stop = asked.stop;
             drop(asked);
             for (number, medium) in media {
+                inner.set_busy(&inner.syncer_busy, true);
                 self.sync(inner, number, &*medium);
+                inner.set_busy(&inner.syncer_busy, false);
             }
             if stop {
                 return;

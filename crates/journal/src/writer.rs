@@ -88,12 +88,12 @@ impl Writer {
         loop {
             let (jottings, alive) = outbox.take_for_journal();
             let is_idle = jottings.is_empty() && !alive;
-            inner.set_busy(true);
+            inner.set_busy(&inner.writer_busy, true);
             if !is_idle {
                 self.group(jottings, alive);
             }
             self.tend();
-            inner.set_busy(false);
+            inner.set_busy(&inner.writer_busy, false);
             if !is_idle {
                 std::thread::sleep(LINGER);
             } else if inner.stop.load(Ordering::SeqCst) {

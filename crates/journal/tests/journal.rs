@@ -542,6 +542,25 @@ async fn what_a_disk_did_not_sync_is_written_again_and_survives_a_power_loss() {
 }
 
 #[tokio::test]
+async fn a_disk_that_takes_states_and_does_not_come_back_from_a_sync_is_told() {
+    let (folder, table, disk) = (TempDir::new().unwrap(), table(), Fragile::default());
+    let (journal, told) =
+        start(JournalOptions { disk: Arc::new(disk.clone()), ..options(&folder) }, &table);
+    disk.hang_in_sync(true);
+    end_some(&table, 1);
+    table.outbox().journaled().await;
+    until("word of it", || journal.is_stalled()).await;
+    assert!(matches!(journal.writing(), Writing::Failed(_)));
+    disk.hang_in_sync(false);
+    until("an answer", || !journal.is_stalled()).await;
+    let told = told.lock().unwrap();
+    assert!(matches!(
+        told[..],
+        [JournalNotice::Stopped(Writing::Failed(_)), JournalNotice::Resumed]
+    ));
+}
+
+#[tokio::test]
 async fn a_folder_in_use_is_refused_by_name() {
     let folder = TempDir::new().unwrap();
     let (_journal, _) = start(options(&folder), &table());

@@ -241,7 +241,10 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             let mut done = Vec::new();
             for segment in journal.older() {
                 let unreadable = |error: String| self.note_unreadable(segment.path.clone(), error);
-                match std::fs::read(&segment.path).map(|bytes| replay.segment(&bytes)) {
+                let path = segment.path.clone();
+                let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+                let read = read.map_err(std::io::Error::other).flatten();
+                match read.map(|bytes| replay.segment(&bytes)) {
                     Ok(Some(records)) => {
                         self.save_all(&records, stop).await?;
                         done.push(segment);

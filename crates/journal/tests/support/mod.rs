@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rustsocks_journal::disk::{Disk, LocalDisk, Medium};
@@ -85,6 +85,8 @@ pub(crate) struct Fragile {
 struct Shared {
     refuses: AtomicBool,
     refuses_to_sync: AtomicBool,
+    /// Whether syncs do not come back, and who waits for that to change.
+    hangs_in_sync: (Mutex<bool>, Condvar),
     /// The file of each path, and how much of it is synced.
     files: Mutex<HashMap<PathBuf, Arc<FragileFile>>>,
     /// Paths whose names are synced.
@@ -105,6 +107,11 @@ impl Fragile {
 
     pub(crate) fn refuse_to_sync(&self, refuse: bool) {
         self.shared.refuses_to_sync.store(refuse, Ordering::SeqCst);
+    }
+
+    pub(crate) fn hang_in_sync(&self, hang: bool) {
+        *self.shared.hangs_in_sync.0.lock().unwrap() = hang;
+        self.shared.hangs_in_sync.1.notify_all();
     }
 
     /// Bytes that are synced, over all files.
@@ -173,6 +180,8 @@ impl Medium for FragileFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let (hangs, changed) = &self.shared.hangs_in_sync;
+        drop(changed.wait_while(hangs.lock().unwrap(), |hangs| *hangs).unwrap());
         if self.shared.refuses_to_sync.load(Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(5));
         }
