@@ -3,6 +3,7 @@
 //! Before the first batch it saves what the journal has of former runs; behind an outage that
 //! outgrew memory it saves what the journal alone has.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -213,6 +214,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     ///
     /// After the stop, a failing store is tried for `last_tries`, then given up.
     pub async fn run(self, stop: CancellationToken) -> Report {
+        let _told = TellOfEnd { recorder: &self, stop: &stop };
         let outbox = self.table.outbox();
         let mut saved = self.recover(&stop).await.is_some();
         let mut next_full = Instant::now();
@@ -496,7 +498,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         (self.notice)(StoreNotice::Unreadable { path, error });
     }
 
-    fn note_failure(&self, error: &StoreError) {
+    fn note_failure(&self, error: &dyn Display) {
         self.figures.failures.fetch_add(1, Relaxed);
         self.figures.set_error(Some(error.to_string()));
         if !self.figures.is_degraded() {
@@ -511,6 +513,23 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             self.figures.set_error(None);
             let after = outage.since.map_or(Duration::ZERO, |since| since.elapsed());
             (self.notice)(StoreNotice::Recovered { after });
+        }
+    }
+}
+
+/// Tells of a recorder that ends before it was asked to, which only a panic does: nothing is saved
+/// from there on.
+#[derive(Debug)]
+struct TellOfEnd<'a, F: Fn(StoreNotice)> {
+    recorder: &'a Recorder<F>,
+    stop: &'a CancellationToken,
+}
+
+impl<F: Fn(StoreNotice)> Drop for TellOfEnd<'_, F> {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            self.recorder
+                .note_failure(&"the recorder ended by a fault of this program; restart it");
         }
     }
 }
@@ -535,4 +554,37 @@ impl Outage {
 fn with_jitter(pause: Duration, now: Instant) -> Duration {
     let noise = millis(now.elapsed()).wrapping_mul(0x9E37_79B9) % 256;
     pause - pause.mul_f64(noise as f64 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustsocks_journal::JournalOptions;
+    use rustsocks_sessions::{Clock, Rules};
+    use tempfile::TempDir;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::MemoryStore;
+
+    #[tokio::test]
+    async fn a_recorder_that_ends_by_a_panic_is_told_as_degraded() {
+        let folder = TempDir::new().unwrap();
+        let journal = JournalOptions::new(folder.path());
+        std::fs::create_dir(folder.path().join("0000000001.journal")).unwrap();
+        let table = Table::new(Clock::system(), "node".into(), Rules::default());
+        let journal = Journal::open(journal, table.clone(), |_| {}).unwrap();
+        let options = RecorderOptions {
+            batch_size: 100,
+            batch_interval: Duration::from_millis(10),
+            last_tries: Duration::ZERO,
+        };
+        let faulty = |notice| assert!(!matches!(notice, StoreNotice::Unreadable { .. }), "a fault");
+        let store = Arc::new(MemoryStore::new(10).into());
+        let recorder = Recorder::new(table, store, options, faulty).with_journal(journal);
+        let figures = recorder.figures();
+        let mut recording = JoinSet::new();
+        recording.spawn(recorder.run(CancellationToken::new()));
+        assert!(recording.join_next().await.unwrap().unwrap_err().is_panic());
+        assert!(figures.is_degraded());
+    }
 }
