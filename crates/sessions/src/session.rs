@@ -172,10 +172,15 @@ struct Booking {
 /// Somebody else's wish that the session should end.
 #[derive(Debug, Default)]
 struct Stop {
-    /// 0, or 1 + the reason's place in the vocabulary.
+    /// 0, [`Stop::CLAIMED`], or 1 + the reason's place in the vocabulary.
     reason: AtomicU8,
     detail: OnceLock<Box<str>>,
     waker: AtomicWaker,
+}
+
+impl Stop {
+    /// Somebody is about to give the reason; it is none yet.
+    const CLAIMED: u8 = u8::MAX;
 }
 
 impl Session {
@@ -269,15 +274,21 @@ impl Session {
         if self.has_ended() {
             return false;
         }
-        let code = reason as u8 + 1;
-        let first = self.stop.reason.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
-        if first.is_err() {
+        let claim = self.stop.reason.compare_exchange(
+            0,
+            Stop::CLAIMED,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if claim.is_err() {
             return false;
         }
         if let Some(detail) = detail {
-            // Set after the reason: the first caller alone comes here. The waker runs last.
+            // Whoever claimed it alone comes here.
             let _first = self.stop.detail.set(detail);
         }
+        // Whoever sees the reason sees the detail.
+        self.stop.reason.store(reason as u8 + 1, Ordering::Release);
         self.stop.waker.wake();
         true
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustsocks_proto::{Command, Host, Target};
@@ -79,6 +80,25 @@ fn a_dropped_guard_ends_the_session_for_the_reason_it_was_stopped_for() {
     assert_eq!(record.close_reason, Some(CloseReason::AdminTerminated));
     assert_eq!(record.close_detail.as_deref(), Some("by root"));
     assert!(!handle.stop(CloseReason::AdminTerminated, None));
+}
+
+#[test]
+fn whoever_sees_that_a_session_is_to_end_sees_the_detail_too() {
+    let table = table(Rules::default());
+    for _ in 0..500 {
+        let session = table.open(opening());
+        let handle = table.get(session.id()).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        std::thread::scope(|scope| {
+            scope.spawn(|| handle.stop(CloseReason::AdminTerminated, Some("by root".into())));
+            let ending = loop {
+                if let Poll::Ready(ending) = session.poll_stopped(&mut context) {
+                    break ending;
+                }
+            };
+            assert_eq!(ending.detail.as_deref(), Some("by root"));
+        });
+    }
 }
 
 #[test]
