@@ -254,6 +254,13 @@ impl Store {
         Ok(order)
     }
 
+    /// Gives what became of a write that changes nothing but the store. Where it failed, nobody may
+    /// try it again, and whether it was made is in the store alone: that is asked before the next
+    /// answer.
+    fn heard<T>(&self, written: Result<T, StoreError>) -> Result<T, StoreError> {
+        written.inspect_err(|_| self.windows.forget_writes())
+    }
+
     /// The statistics of the last so many hours, over every record that there is at one moment:
     /// those in the store, and those of `table` whose newest state it does not have yet.
     ///
@@ -604,7 +611,7 @@ impl Store {
         let mut closed = 0;
         loop {
             let _order = self.begin_to_write().await?;
-            match each!(self, store => store.close_crashed(node))? {
+            match self.heard(each!(self, store => store.close_crashed(node)))? {
                 None => return Ok(closed),
                 Some(booked) => {
                     closed += booked.rows;
@@ -628,7 +635,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
         let _order = self.begin_to_write().await?;
-        let booked = each!(self, store => store.delete(ids))?;
+        let booked = self.heard(each!(self, store => store.delete(ids)))?;
         self.windows.take_in(&booked, |_| {});
         Ok(booked.rows)
     }

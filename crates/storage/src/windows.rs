@@ -358,6 +358,13 @@ impl Windows {
         self.lock().own.get_or_insert(own);
     }
 
+    /// Forgets how often this node has written, to begin again with what the store says.
+    pub(crate) fn forget_writes(&self) {
+        let mut state = self.lock();
+        state.own = None;
+        state.windows.clear();
+    }
+
     /// What to ask the store for.
     pub(crate) fn plan(&self, query: &WindowQuery) -> (Plan, Wanted) {
         let first = query.first_minute();

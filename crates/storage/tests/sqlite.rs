@@ -13,7 +13,9 @@ use std::time::Duration;
 use rustsocks_sessions::{
     AclOutcome, Clock, CloseReason, Identity, Opening, Record, Rules, Status, Table,
 };
-use rustsocks_storage::{Durability, Recorder, RecorderOptions, SqliteStore, Store, StoreNotice};
+use rustsocks_storage::{
+    Durability, Recorder, RecorderOptions, SqliteStore, Store, StoreNotice, WindowQuery,
+};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use support::{active, at, ended, id};
 use tempfile::TempDir;
@@ -48,6 +50,28 @@ async fn only_the_dead_nodes_rows_are_closed_when_they_were_last_known() {
     assert_eq!(crashed.duration, Some(Duration::from_millis(500)));
     assert_eq!(store.find(id(2)).await.unwrap(), Some(other));
     assert_eq!(store.find(id(3)).await.unwrap(), Some(ended(3, 4000)));
+}
+
+#[tokio::test]
+async fn a_delete_of_which_nothing_was_heard_leaves_statistics_certain() {
+    let folder = TempDir::new().unwrap();
+    let store = sqlite(&folder).await;
+    let table = Table::new(Clock::from_wall(|| at(9000)), "node".into(), Rules::default());
+    let sessions = async || {
+        let query = WindowQuery { hours: 1, top: 10, now: at(9000) };
+        store.statistics(query, &table).await.unwrap().total.sessions
+    };
+    store.save(&[ended(1, 2000), ended(2, 3000)]).await.unwrap();
+    assert_eq!(sessions().await, 2);
+    // The write is counted, and the store says that it failed.
+    let mut other = other_connection(&file(&folder)).await;
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    other.execute("UPDATE rollup_versions SET version = version + 1").await.unwrap();
+    store.delete(&[id(1)]).await.unwrap_err();
+    other.execute("COMMIT").await.unwrap();
+    assert_eq!(sessions().await, 2);
+    assert_eq!(store.delete(&[id(1)]).await.unwrap(), 1);
+    assert_eq!(sessions().await, 1);
 }
 
 #[tokio::test]
