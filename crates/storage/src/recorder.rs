@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustsocks_journal::{Journal, Replay, Unreadable};
-use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{Record, Session, Status, Table};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -482,8 +481,10 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
             }
             tokio::time::sleep(pause.min(PAUSE_MIN * 2)).await;
         } else {
-            let _stopped =
-                stop.run_until_cancelled(tokio::time::sleep(with_jitter(pause, now))).await;
+            // The wall clock's microseconds are random enough for that.
+            let noise = self.table.clock().now().wall.as_microsecond();
+            let pause = with_jitter(pause, noise);
+            let _stopped = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         Some(())
     }
@@ -550,10 +551,9 @@ impl Outage {
     }
 }
 
-/// Takes up to a quarter off a pause; the clock's low digits are random enough for that.
-fn with_jitter(pause: Duration, now: Instant) -> Duration {
-    let noise = millis(now.elapsed()).wrapping_mul(0x9E37_79B9) % 256;
-    pause - pause.mul_f64(noise as f64 / 1024.0)
+/// Takes up to a quarter off a pause, by as much as the low byte of `noise` says.
+fn with_jitter(pause: Duration, noise: i64) -> Duration {
+    pause - pause.mul_f64(noise.rem_euclid(256) as f64 / 1024.0)
 }
 
 #[cfg(test)]
@@ -565,6 +565,12 @@ mod tests {
 
     use super::*;
     use crate::MemoryStore;
+
+    #[test]
+    fn pauses_are_shortened_by_up_to_a_quarter_each_by_another_part() {
+        let pause = |noise| with_jitter(Duration::from_millis(1024), noise).as_millis();
+        assert_eq!([0, 1, 128, 255, 256, -1].map(pause), [1024, 1023, 896, 769, 1024, 769]);
+    }
 
     #[tokio::test]
     async fn a_recorder_that_ends_by_a_panic_is_told_as_degraded() {
