@@ -216,7 +216,7 @@ pub struct Journal {
 impl Journal {
     /// Takes the folder, begins a segment, and from here on writes what the table's sessions
     /// become. `notice` hears of each change of its health, on the journal's own thread or that of
-    /// whoever calls [`Journal::is_stalled`].
+    /// whoever calls [`Journal::tell_stalls`].
     ///
     /// # Errors
     /// [`JournalError`], with what to do about it.
@@ -304,11 +304,15 @@ impl Journal {
         }
     }
 
-    /// Whether the disk does not answer, which holds up whatever goes through the journal. Tells
-    /// of it once, and of the answer. To be called every second or so: the journal's own threads
-    /// wait for the disk.
+    /// Whether the disk does not answer, which holds up whatever goes through the journal.
     pub fn is_stalled(&self) -> bool {
-        let stalled = self.inner.stalled().is_some();
+        self.inner.stalled().is_some()
+    }
+
+    /// Tells once of a disk that does not answer, and once that it does again. To be called every
+    /// second or so: the journal's own threads wait for the disk.
+    pub fn tell_stalls(&self) {
+        let stalled = self.is_stalled();
         match (self.inner.told_stalled.swap(stalled, Ordering::SeqCst), stalled) {
             (false, true) => (self.inner.notice)(JournalNotice::Stopped(self.writing())),
             (true, false) if self.inner.writing() == Writing::Ok => {
@@ -316,7 +320,6 @@ impl Journal {
             }
             _ => {}
         }
-        stalled
     }
 
     /// The segments of former runs, the oldest first.

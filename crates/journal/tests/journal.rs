@@ -549,10 +549,13 @@ async fn a_disk_that_takes_states_and_does_not_come_back_from_a_sync_is_told() {
     disk.hang_in_sync(true);
     end_some(&table, 1);
     table.outbox().journaled().await;
-    until("word of it", || journal.is_stalled()).await;
+    until("a sync that hangs", || journal.is_stalled()).await;
+    assert_eq!(*told.lock().unwrap(), [], "to ask is not to tell");
     assert!(matches!(journal.writing(), Writing::Failed(_)));
+    journal.tell_stalls();
     disk.hang_in_sync(false);
     until("an answer", || !journal.is_stalled()).await;
+    journal.tell_stalls();
     let told = told.lock().unwrap();
     assert!(matches!(
         told[..],

@@ -345,6 +345,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         let Some(journal) = &self.journal else { return std::future::pending().await };
         loop {
             tokio::time::sleep(JOURNAL_WAIT).await;
+            journal.tell_stalls();
             if journal.is_stalled() {
                 return;
             }
@@ -354,7 +355,9 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
     /// A disk that stalls the journal must not stall the store as well: what the journal holds
     /// back is queued for the store, which may be faster at any time.
     fn go_round_a_stalled_journal(&self) {
-        if self.journal.as_ref().is_some_and(Journal::is_stalled) {
+        let Some(journal) = &self.journal else { return };
+        journal.tell_stalls();
+        if journal.is_stalled() {
             let sessions = self.table.all().into_iter();
             sessions
                 .filter(|session| session.has_ended() || session.booked().is_none())
@@ -472,7 +475,7 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         outage.since.get_or_insert(now);
         self.note_failure(error);
         // Whether or not there is anything to be done about it now, it is told.
-        self.journal.as_ref().map(Journal::is_stalled);
+        self.journal.iter().for_each(Journal::tell_stalls);
         let pause = outage.next_pause();
         if stop.is_cancelled() {
             let limit = *outage.give_up_at.get_or_insert(now + self.options.last_tries);
