@@ -100,7 +100,7 @@ struct Running {
     acl: Acl,
     events: Events,
     table: Table,
-    ledger: Option<(Ledger, JoinHandle<Report>)>,
+    ledger: Option<(Ledger, JoinHandle<Option<Report>>)>,
     history: Option<History>,
     api: Option<JoinHandle<()>>,
     helpers: TaskTracker,
@@ -267,7 +267,7 @@ async fn open_ledger(
     events: &Events,
     ending: &CancellationToken,
     helpers: &TaskTracker,
-) -> anyhow::Result<Option<(Ledger, JoinHandle<Report>)>> {
+) -> anyhow::Result<Option<(Ledger, JoinHandle<Option<Report>>)>> {
     let Some(form) = &config.ledger else { return Ok(None) };
     if let Some(archive) = &form.archive {
         archive.prepare().with_context(|| {
@@ -305,11 +305,14 @@ async fn open_ledger(
         None => recorder,
     };
     let (figures, flusher) = (recorder.figures(), recorder.flusher());
+    let recording = helpers.spawn(recorder.run(ending.clone()));
     let stop = ending.clone();
     let recording = helpers.spawn(async move {
-        // Also where it ends by a panic, or nobody would ever leave.
-        let _flushed = flushed.drop_guard();
-        recorder.run(stop).await
+        let report = recording.await;
+        // It ends early by a fault alone; this node is alive until the program stops all the same.
+        stop.cancelled().await;
+        flushed.cancel();
+        report.ok()
     });
     helpers.spawn(membership);
     let retention = Retention {
@@ -466,7 +469,7 @@ impl Running {
             _ => ExitCode::from(EXIT_FAILED),
         };
         if let Some((ledger, recording)) = self.ledger {
-            let recorded = recording.await.is_ok();
+            let recorded = matches!(recording.await, Ok(Some(_)));
             let journaled = close_journal(ledger.journal).await;
             if let Some(history) = self.history {
                 history.finish().await;
