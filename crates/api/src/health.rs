@@ -86,7 +86,7 @@ pub(crate) struct JournalView {
     /// process is `degraded`, until its next start.
     #[schema(example = 0)]
     lost: u64,
-    /// Segments of former runs that cannot be read; they are left where they are.
+    /// Segments that cannot be read, of former runs or of this one; they are left where they are.
     #[schema(example = 0)]
     unreadable: u64,
     /// Whether what former runs left is still being saved.

@@ -3,7 +3,9 @@
 //! Keeping them is another activity ([`Keeper`](crate::Keeper)): a store that hangs delays no point.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
+use rustsocks_sessions::clock::millis;
 use rustsocks_sessions::{Moment, Table};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +44,8 @@ impl Sampler {
         let active = self.table.active();
         self.points.push(Point {
             at: now.moment.wall,
-            span: now.moment.mono.duration_since(before.moment.mono),
+            // As it is stored, so that a point is the same after a restart.
+            span: Duration::from_millis(millis(now.moment.mono - before.moment.mono)),
             active: active as u64,
             backlog: outbox.unsaved().saturating_sub(active) as u64,
             sessions: now.sessions.saturating_sub(before.sessions),
