@@ -982,7 +982,7 @@ fn push_conditions(sql: &mut Statement, filter: &Filter) {
             // This one folds more than ASCII.
             Dialect::MySql => sql.push(" OR ").equal("dest_host", dest),
             #[cfg(any(feature = "sqlite", feature = "postgres"))]
-            _ => sql,
+            _ => &mut *sql,
         };
         sql.push(" OR ").push(&ip).push(" = ").text(dest).push(")");
     }
