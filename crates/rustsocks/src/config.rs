@@ -123,6 +123,8 @@ pub(crate) struct FileConfig {
     expect(dead_code, reason = "checked, and then refused")
 )]
 pub(crate) struct DatabaseConfig {
+    /// `mariadb`, `mysql` or `postgres`, as the configuration says.
+    pub(crate) engine: &'static str,
     pub(crate) url: SecretString,
     pub(crate) statement_timeout: Duration,
     pub(crate) migration_lock: bool,

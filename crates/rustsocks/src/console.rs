@@ -7,6 +7,7 @@ mod address;
 mod answers;
 #[cfg(feature = "database")]
 mod counters;
+mod endings;
 mod events;
 mod export;
 mod fault;

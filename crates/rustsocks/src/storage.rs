@@ -142,6 +142,7 @@ pub(crate) mod server {
     fn options(config: &DatabaseConfig, node: &str, migrate: bool) -> ServerOptions {
         ServerOptions {
             url: config.url.clone(),
+            engine: config.engine,
             node: node.to_owned(),
             statement_timeout: config.statement_timeout,
             migrate,

@@ -43,6 +43,8 @@ pub struct ServerOptions {
     /// `mysql://`, `mariadb://`, `postgres://` or `postgresql://`, with user, password, host,
     /// port and database. Never shown.
     pub url: SecretString,
+    /// `mariadb`, `mysql` or `postgres`: the engine's name until the server says which it is.
+    pub engine: &'static str,
     /// This node's name.
     pub node: String,
     /// How long one statement may take.
@@ -66,6 +68,8 @@ pub struct ServerStore {
     /// None after a failure, until the next write connects anew.
     writer: Mutex<Option<AnyConnection>>,
     readers: AnyPool,
+    /// For what nodes need of one another, so that no question and no batch delays a sign of life.
+    nodes: AnyPool,
     statements: save::Statements,
 }
 
@@ -101,18 +105,21 @@ impl ServerStore {
         let connect: AnyConnectOptions = url.parse().map_err(|_| open::bad_url())?;
         let connect = connect.disable_statement_logging();
         let met: Arc<OnceLock<Met>> = Arc::default();
-        let known = Arc::clone(&met);
-        let readers = AnyPoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(CONNECT)
-            .after_connect(move |connection, _| {
-                let known = Arc::clone(&known);
-                Box::pin(async move {
-                    let words = known.get().map_or(&[][..], |met| &met.greeting);
-                    greet(connection, words).await
+        let pool = |most| {
+            let known = Arc::clone(&met);
+            AnyPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(CONNECT)
+                .after_connect(move |connection, _| {
+                    let known = Arc::clone(&known);
+                    Box::pin(async move {
+                        let words = known.get().map_or(&[][..], |met| &met.greeting);
+                        greet(connection, words).await
+                    })
                 })
-            })
-            .connect_lazy_with(connect.clone());
+                .connect_lazy_with(connect.clone())
+        };
+        let (readers, nodes) = (pool(READERS), pool(1));
         Ok(Self {
             dialect,
             options,
@@ -121,6 +128,7 @@ impl ServerStore {
             held_up: std::sync::Mutex::default(),
             writer: Mutex::default(),
             readers,
+            nodes,
             statements: save::Statements::new(dialect),
         })
     }
@@ -154,29 +162,15 @@ impl ServerStore {
     }
 
     pub(crate) fn engine(&self) -> &'static str {
-        match (self.met.get(), self.dialect) {
-            (Some(met), _) => met.engine,
-            #[cfg(feature = "postgres")]
-            (None, Dialect::Postgres) => "postgres",
-            #[cfg(any(feature = "sqlite", feature = "mysql"))]
-            (None, _) => "mysql",
-        }
+        self.met.get().map_or(self.options.engine, |met| met.engine)
     }
 
     /// A connection that writes; the first one makes the acquaintance of the server.
     async fn connect(&self) -> Result<AnyConnection, StoreError> {
         let mut connection = open::connect(&self.connect).await?;
-        let new = match self.met.get() {
-            Some(_) => None,
-            None => {
-                let limit = self.options.statement_timeout;
-                let (engine, greeting) = open::meet(&mut connection, self.dialect, limit).await?;
-                Some(Met { engine, greeting })
-            }
-        };
-        let greeting = new.as_ref().or(self.met.get()).map_or(&[][..], |met| &met.greeting);
-        greet(&mut connection, greeting).await?;
-        open::make_writer(&mut connection, self.dialect).await?;
+        let limit = self.options.statement_timeout;
+        let introduced = timeout(limit, self.introduce(&mut connection)).await;
+        let new = introduced.map_err(|_| open::silent())?.map_err(open::in_words)?;
         if let Some(met) = new {
             if self.options.migrate {
                 let lock = self.options.migration_lock;
@@ -185,6 +179,22 @@ impl ServerStore {
             self.met.get_or_init(|| met);
         }
         Ok(connection)
+    }
+
+    /// Makes a connection one that writes; gives what was learnt of a server that was not met yet.
+    async fn introduce(&self, connection: &mut AnyConnection) -> Result<Option<Met>, StoreError> {
+        let new = match self.met.get() {
+            Some(_) => None,
+            None => {
+                let limit = self.options.statement_timeout;
+                let (engine, greeting) = open::meet(connection, self.dialect, limit).await?;
+                Some(Met { engine, greeting })
+            }
+        };
+        let greeting = new.as_ref().or(self.met.get()).map_or(&[][..], |met| &met.greeting);
+        greet(connection, greeting).await?;
+        open::make_writer(connection, self.dialect).await?;
+        Ok(new)
     }
 
     /// Runs `work` on the writing connection, within `limits` times the statement's time limit.
@@ -214,7 +224,7 @@ impl ServerStore {
         &self,
         questions: [impl IntoIterator<Item = Statement>; N],
     ) -> Result<[Vec<AnyRow>; N], StoreError> {
-        self.aside(async |connection| {
+        self.aside(&self.readers, async |connection| {
             if N > 1 {
                 connection.execute(self.dialect.moment()).await?;
             }
@@ -232,16 +242,18 @@ impl ServerStore {
         .await
     }
 
-    /// Runs `work` beside the connection that writes records, within the statement's time limit.
+    /// Runs `work` beside the connection that writes records, on one of `pool`, within the
+    /// statement's time limit.
     async fn aside<T>(
         &self,
+        pool: &AnyPool,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if self.met.get().is_none() {
             let problem = "the server has not been reached since the start".to_owned();
             return Err(StoreError::Away { problem });
         }
-        let mut lent = Lent { connection: self.readers.acquire().await?, is_done: false };
+        let mut lent = Lent { connection: pool.acquire().await?, is_done: false };
         let done = timeout(self.options.statement_timeout, work(&mut lent.connection)).await;
         let done = done.map_err(|_| self.too_slow())??;
         lent.is_done = true;
@@ -252,7 +264,17 @@ impl ServerStore {
     /// changed.
     async fn execute_aside(&self, statement: Statement) -> Result<u64, StoreError> {
         let query = query(statement)?;
-        self.aside(async |connection| Ok(query.execute(connection).await?.rows_affected())).await
+        let work = async |connection: &mut AnyConnection| {
+            Ok(query.execute(connection).await?.rows_affected())
+        };
+        self.aside(&self.nodes, work).await
+    }
+
+    /// Puts a question that waits for none of the others.
+    async fn read_aside(&self, statement: Statement) -> Result<Vec<AnyRow>, StoreError> {
+        let query = query(statement)?;
+        let work = async |connection: &mut AnyConnection| Ok(query.fetch_all(connection).await?);
+        self.aside(&self.nodes, work).await
     }
 
     pub(crate) async fn save(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
@@ -370,10 +392,18 @@ impl ServerStore {
 
     pub(crate) async fn close(&self) {
         // A server that does not answer does not hold up the stop.
-        let _unheard = timeout(CONNECT, self.readers.close()).await;
-        if let Some(writer) = self.writer.lock().await.take() {
-            let _unheard = timeout(CONNECT, writer.close()).await;
-        }
+        let closed = async {
+            self.nodes.close().await;
+            self.readers.close().await;
+        };
+        let _unheard = timeout(CONNECT, closed).await;
+        let closed = async {
+            if let Some(writer) = self.writer.lock().await.take() {
+                // It says goodbye; it is gone either way.
+                let _unheard = writer.close().await;
+            }
+        };
+        let _unheard = timeout(CONNECT, closed).await;
     }
 }
 

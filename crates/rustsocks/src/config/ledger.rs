@@ -212,6 +212,11 @@ fn server(
     )?;
     let lease = section.number("node_lease_secs", form.node_lease_secs, 5..=3600)?;
     Ok(StorageConfig::Server(DatabaseConfig {
+        engine: match storage {
+            "mariadb" => "mariadb",
+            "mysql" => "mysql",
+            _ => "postgres",
+        },
         url: SecretString::from(with_ca_file(url, form, section)?),
         statement_timeout: Duration::from_secs(limit),
         migration_lock: form.migration_lock,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::console::endings::Endings;
 use crate::console::filter::Filter;
 use crate::console::http::{Http, Pieces, Question};
 use crate::console::safe::{self, Flow};
@@ -94,13 +94,10 @@ fn pour(bytes: &[u8]) -> Result<ControlFlow<()>, Fault> {
 /// A file under its name only when it is whole, so that a part is not taken for it.
 async fn to_file(mut pieces: Pieces, path: &Path) -> Outcome {
     let mut name = path.as_os_str().to_owned();
-    name.push(".part");
+    // Not that of another export, nor what one that was killed has left.
+    name.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(name);
-    let caught = |kind| signal(kind).map_err(Fault::Output);
-    let mut terminate = caught(SignalKind::terminate())?;
-    let mut hang_up = caught(SignalKind::hangup())?;
-    let mut interrupt = caught(SignalKind::interrupt())?;
-    // Not over a file of somebody else's.
+    let mut endings = Endings::listen()?;
     let file = File::create_new(&part).map_err(|error| {
         let problem = format!("{}: {error}", part.display());
         Fault::Output(io::Error::new(error.kind(), problem))
@@ -108,9 +105,7 @@ async fn to_file(mut pieces: Pieces, path: &Path) -> Outcome {
     let written = tokio::select! {
         written = write(&mut pieces, file) => written,
         // Who is told to end leaves nothing behind either.
-        _ = terminate.recv() => Ok(ExitCode::from(143)),
-        _ = hang_up.recv() => Ok(ExitCode::from(129)),
-        _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        code = endings.told() => Ok(code),
     };
     match written {
         Ok(code) if code == ExitCode::SUCCESS => {

@@ -18,12 +18,12 @@ use clap::Args;
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures_util::StreamExt as _;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::console::answers::Session;
+use crate::console::endings::Endings;
 use crate::console::fault::Fault;
 use crate::console::filter::{Filter, Query};
 use crate::console::http::Http;
@@ -123,9 +123,9 @@ impl Drop for Terminal {
 }
 
 /// What it means that the terminal cannot be used any more: most likely its window was closed.
-async fn gone(hang_up: &mut Signal, error: Option<io::Error>) -> Outcome {
-    match (tokio::time::timeout(HANG_UP_LIMIT, hang_up.recv()).await, error) {
-        (Ok(_), _) => Ok(ExitCode::from(129)),
+async fn gone(endings: &mut Endings, error: Option<io::Error>) -> Outcome {
+    match (tokio::time::timeout(HANG_UP_LIMIT, endings.told()).await, error) {
+        (Ok(code), _) => Ok(code),
         (Err(_), Some(error)) => Err(Fault::Output(error)),
         (Err(_), None) => Ok(ExitCode::SUCCESS),
     }
@@ -133,10 +133,7 @@ async fn gone(hang_up: &mut Signal, error: Option<io::Error>) -> Outcome {
 
 impl Running {
     async fn run(mut self) -> Outcome {
-        let caught = |kind| signal(kind).map_err(Fault::Output);
-        let mut terminate = caught(SignalKind::terminate())?;
-        let mut hang_up = caught(SignalKind::hangup())?;
-        let mut interrupt = caught(SignalKind::interrupt())?;
+        let mut endings = Endings::listen()?;
         let mut terminal = Terminal::take()?;
         let mut keys = EventStream::new();
         let mut rounds = tokio::time::interval(ROUND);
@@ -145,7 +142,7 @@ impl Running {
             let api = self.http.address();
             let drawn = terminal.drawn.draw(|frame| draw::draw(frame, screen, api, Instant::now()));
             if let Err(error) = drawn {
-                return gone(&mut hang_up, Some(error)).await;
+                return gone(&mut endings, Some(error)).await;
             }
             let action = tokio::select! {
                 event = keys.next() => match event {
@@ -153,8 +150,8 @@ impl Running {
                         self.screen.key(key)
                     }
                     Some(Ok(_resized)) => Action::None,
-                    Some(Err(error)) => return gone(&mut hang_up, Some(error)).await,
-                    None => return gone(&mut hang_up, None).await,
+                    Some(Err(error)) => return gone(&mut endings, Some(error)).await,
+                    None => return gone(&mut endings, None).await,
                 },
                 Some(message) = self.inbox.recv() => {
                     self.take(message);
@@ -165,9 +162,7 @@ impl Running {
                     ended => return Err(fault_of(ended)),
                 },
                 _ = rounds.tick() => Action::None,
-                _ = terminate.recv() => return Ok(ExitCode::from(143)),
-                _ = hang_up.recv() => return Ok(ExitCode::from(129)),
-                _ = interrupt.recv() => return Ok(ExitCode::from(130)),
+                code = endings.told() => return Ok(code),
             };
             match action {
                 Action::None => {}

@@ -50,7 +50,7 @@ impl ServerStore {
         let (run, age) = (self.dialect.id_text("run_id"), self.dialect.age_of("heartbeat_at"));
         let text =
             format!("SELECT node_id, {run}, version, {age} AS silent_ms FROM nodes ORDER BY 1");
-        let [rows] = self.read([Some(self.statement(&text))]).await?;
+        let rows = self.read_aside(self.statement(&text)).await?;
         rows.iter()
             .map(|row| {
                 let text = |column| row.text(column).map(Option::unwrap_or_default);
@@ -102,7 +102,7 @@ impl ServerStore {
         );
         let mut sql = self.statement(&lapsed);
         sql.number(millis(lease));
-        let [rows] = self.read([Some(sql)]).await?;
+        let rows = self.read_aside(sql).await?;
         rows.iter().map(|row| Ok(row.text("node_id")?.unwrap_or_default())).collect()
     }
 
@@ -135,7 +135,7 @@ impl ServerStore {
         let mut sql = self.statement(&format!("SELECT {command}, {session}, detail FROM commands"));
         sql.push(" WHERE answered_at IS NULL AND node_id = ").text(node);
         sql.push(" ORDER BY commands.command_id LIMIT 1000");
-        let [rows] = self.read([Some(sql)]).await?;
+        let rows = self.read_aside(sql).await?;
         let mut commands = Vec::new();
         for row in rows {
             let session = row.text("session_id")?.and_then(|id| id.parse().ok());
@@ -167,7 +167,7 @@ impl ServerStore {
     pub async fn answer_to(&self, command: Uuid) -> Result<Option<String>, StoreError> {
         let mut sql = self.statement("SELECT answer FROM commands WHERE command_id = ");
         sql.id(command.into());
-        let [rows] = self.read([Some(sql)]).await?;
+        let rows = self.read_aside(sql).await?;
         Ok(rows.first().map(|row| row.text("answer")).transpose()?.flatten())
     }
 

@@ -39,13 +39,19 @@ pub(super) fn dialect(url: &str) -> Result<Dialect, StoreError> {
 pub(super) async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection, StoreError> {
     match timeout(CONNECT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(in_words(error)),
-        Err(_) => Err(away("the server does not answer; check host, port and firewall")),
+        Ok(Err(error)) => Err(in_words(error.into())),
+        Err(_) => Err(silent()),
     }
 }
 
-/// What a server's refusal means.
-fn in_words(error: sqlx::Error) -> StoreError {
+/// The server takes a connection, or not even that, and says nothing.
+pub(super) fn silent() -> StoreError {
+    away("the server does not answer; check host, port and firewall")
+}
+
+/// What an error means that came before the server was of any use.
+pub(super) fn in_words(error: StoreError) -> StoreError {
+    let StoreError::Database(error) = error else { return error };
     let database = match error {
         sqlx::Error::Io(error) => {
             return away(format!("the server cannot be reached: {error}; check host and port"));
@@ -197,7 +203,7 @@ pub(super) async fn migrate(
              from before; then start again as a user with all rights on it"
         ))),
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-            Err(in_words(error))
+            Err(in_words(error.into()))
         }
         Err(error) => Err(StoreError::Migration(error)),
     }

@@ -15,6 +15,7 @@ pub(crate) async fn on_server(kind: Kind) -> Store {
 pub(crate) async fn server_store(url: String) -> Result<Store, StoreError> {
     let options = ServerOptions {
         url: url.into(),
+        engine: "a server",
         statement_timeout: Duration::from_secs(10),
         migrate: true,
         node: "node".into(),

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Command as Process, Stdio};
 use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -264,7 +264,7 @@ fn an_export_that_is_told_to_end_leaves_nothing_behind() {
         let _gone = stream.read(&mut [0]);
     });
     let folder = tempfile::tempdir().unwrap();
-    let (file, part) = (folder.path().join("a.csv"), folder.path().join("a.csv.part"));
+    let file = folder.path().join("a.csv");
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
         let mut export = program(address);
         let mut export = export
@@ -274,6 +274,7 @@ fn an_export_that_is_told_to_end_leaves_nothing_behind() {
             .spawn()
             .unwrap();
         heads.recv_timeout(PATIENCE).unwrap();
+        let part = folder.path().join(format!("a.csv.{}.part", export.id()));
         eventually("the first piece", || {
             std::fs::metadata(&part).is_ok_and(|part| part.len() > 0).then_some(())
         });
@@ -281,10 +282,19 @@ fn an_export_that_is_told_to_end_leaves_nothing_behind() {
         assert_eq!(export.wait().unwrap().code(), Some(code));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
-    std::fs::write(&part, "somebody's").unwrap();
-    let line = complains(address, 4, &["sessions", "export", "-o", file.to_str().unwrap()]);
-    assert!(line.contains("a.csv.part"), "{line}");
-    assert_eq!(std::fs::read_to_string(&part).unwrap(), "somebody's");
+    // Told to ignore it, as nohup(1) does, it goes on.
+    let words = "trap '' HUP; exec \"$0\" sessions export -o \"$1\"";
+    let export = program(address);
+    let mut shell = Process::new("sh");
+    shell.args(["-c", words]).arg(export.get_program()).arg(&file);
+    for (key, value) in export.get_envs() {
+        shell.env(key, value.unwrap());
+    }
+    let mut export = shell.stderr(Stdio::piped()).spawn().unwrap();
+    heads.recv_timeout(PATIENCE).unwrap();
+    kill_process(Pid::from_child(&export), Signal::HUP).unwrap();
+    kill_process(Pid::from_child(&export), Signal::TERM).unwrap();
+    assert_eq!(export.wait().unwrap().code(), Some(143));
 }
 
 #[test]
