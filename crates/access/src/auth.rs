@@ -11,7 +11,7 @@ mod throttle;
 
 pub use authenticator::{AuthError, AuthOutcome, Authenticator};
 pub use credential::{Credential, CredentialError, HashError, hash_password};
-pub use throttle::ThrottleLimits;
+pub use throttle::{ThrottleLimits, network_of};
 
 use crate::user::UserName;
 

@@ -1,13 +1,14 @@
 //! Failed authentications as sessions, a flood of them as few.
 //!
-//! The first failure of a source is recorded at once. Those that follow within the window are
+//! The first failure of a source (of IPv6, a /64) is recorded at once. Those that follow within the window are
 //! counted and recorded together, so that guessing fills no disk.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use rustsocks_access::auth::network_of;
 use rustsocks_sessions::{AclOutcome, CloseReason, Identity, Opening, Table};
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ struct Flood {
 pub(crate) struct AuthFailures {
     table: Table,
     /// By source; none stands for all those beyond the bound.
-    floods: Mutex<HashMap<Option<IpAddr>, Flood>>,
+    floods: Mutex<HashMap<Option<Ipv6Addr>, Flood>>,
 }
 
 impl AuthFailures {
@@ -38,14 +39,14 @@ impl AuthFailures {
         Self { table, floods: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Option<IpAddr>, Flood>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<Ipv6Addr>, Flood>> {
         self.floods.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Notes one failure.
     pub(crate) fn note(&self, source: SocketAddr, claimed: &str) {
         let mut floods = self.lock();
-        let source_key = Some(source.ip());
+        let source_key = Some(network_of(source.ip()));
         let key = match floods.len() < MOST_SOURCES || floods.contains_key(&source_key) {
             true => source_key,
             false => None,
@@ -129,6 +130,18 @@ mod tests {
             ]
         );
         assert!(records.iter().all(|record| record.user.is_empty()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_addresses_of_one_ipv6_subscriber_are_one_source() {
+        let table = Table::new(Clock::system(), "node".into(), Rules::default());
+        let failures = AuthFailures::new(table.clone());
+        for number in 0..500_u128 {
+            let address = (0x2001_0db8_u128 << 96) + number;
+            failures.note((std::net::Ipv6Addr::from(address), 1).into(), "mallory");
+        }
+        failures.flush();
+        assert_eq!(table.outbox().len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! BIND: open a port, tell it, wait for the peer, tell who came, relay (RFC 1928 §4, §6).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,8 +12,8 @@ use rustsocks_sessions::{CloseReason, Ending, OpenSession, Wire};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::connect::bound;
-use crate::dial::any_of;
+use crate::connect::{bound, stopped};
+use crate::dial::{DialError, any_of};
 use crate::handshake::UNSPECIFIED;
 use crate::serve::{Client, Ready, outcome, part, stoppable};
 use crate::server::Server;
@@ -39,8 +39,9 @@ pub(crate) async fn serve(
     let listener = match listen(server, &stream, &target).await {
         Ok(listener) => listener,
         Err(error) => {
-            let _gone = answer.send(&mut stream, Reply::GeneralFailure, UNSPECIFIED).await;
-            session.finish(CloseReason::RelayError, Some(error.to_string().into()));
+            let error = DialError::from_connect(error);
+            let _gone = answer.send(&mut stream, error.reply(), UNSPECIFIED).await;
+            session.finish(error.reason(), error.detail());
             part(stream).await;
             return None;
         }
@@ -91,7 +92,7 @@ pub(crate) async fn serve(
 /// What a wait without a peer means: the second reply, and how the session ends.
 fn refusal(session: &OpenSession, arrival: Result<Arrival, Ending>) -> (Option<Reply>, Ending) {
     match arrival {
-        Err(ending) => (Some(Reply::GeneralFailure), ending),
+        Err(ending) => (Some(stopped(&ending)), ending),
         Ok(Arrival::Blocked(verdict)) => {
             session.judged(outcome(&verdict));
             (Some(Reply::NotAllowed), CloseReason::RejectedByAcl.into())
@@ -109,7 +110,11 @@ fn refusal(session: &OpenSession, arrival: Result<Arrival, Ending>) -> (Option<R
 
 /// A listening socket that the peer can reach: on the address that faces it.
 async fn listen(server: &Server, client: &TcpStream, target: &Target) -> io::Result<TcpListener> {
-    let facing = match (server.settings.egress, &target.host) {
+    let same_family = |egress: &IpAddr| match &target.host {
+        Host::Ip(ip) if !target.host.is_any() => egress.is_ipv4() == ip.is_ipv4(),
+        _ => true,
+    };
+    let facing = match (server.settings.egress.filter(same_family), &target.host) {
         (Some(egress), _) => egress,
         (None, Host::Ip(ip)) if !target.host.is_any() => {
             let probe = tokio::net::UdpSocket::bind((any_of(*ip), 0)).await?;

@@ -1,16 +1,18 @@
 //! CONNECT: dial, answer, relay (RFC 1928 §4, §6).
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustsocks_access::acl::{Decision, Question, Resolved, RuleName, Verdict};
 use rustsocks_proto::{Protocol, Reply};
 use rustsocks_relay::tcp::Ends;
-use rustsocks_sessions::{CloseReason, OpenSession, Wire};
+use rustsocks_sessions::{CloseReason, Ending, OpenSession, Wire};
 use tokio::time::Instant;
 
 use crate::dial::{DialError, Dialled};
 use crate::handshake::UNSPECIFIED;
 use crate::notice::Notice;
+use crate::resolve::ResolveError;
 use crate::serve::{Client, Ready, outcome, part, stoppable};
 use crate::server::Server;
 
@@ -37,15 +39,17 @@ pub(crate) async fn serve(
             Question { user, host: &target.host, port: target.port, protocol: Protocol::Tcp };
         server.acl.judge_resolved(&question, found)
     };
+    let found = AtomicBool::new(false);
     let dialled = {
-        let dial = server.dialer.dial(&target, &judge);
+        let dial = server.dialer.dial(&target, &judge, &found);
         stoppable(&session, tokio::time::timeout(server.settings.connect_timeout, dial)).await
     };
     let dialled = match dialled {
         Ok(Ok(dialled)) => dialled,
-        Ok(Err(_late)) => Err(DialError::TimedOut),
+        Ok(Err(_late)) if found.load(Relaxed) => Err(DialError::TimedOut),
+        Ok(Err(_late)) => Err(ResolveError::TimedOut.into()),
         Err(ending) => {
-            let _gone = answer.send(&mut stream, Reply::GeneralFailure, UNSPECIFIED).await;
+            let _gone = answer.send(&mut stream, stopped(&ending), UNSPECIFIED).await;
             session.end(ending);
             part(stream).await;
             return None;
@@ -76,6 +80,14 @@ pub(crate) async fn serve(
     }
     session.relaying();
     Some(Ready { session, ends: Ends { client: stream, target: outgoing }, early })
+}
+
+/// The reply to a client whose session is ended before it is served.
+pub(crate) fn stopped(ending: &Ending) -> Reply {
+    match ending.reason {
+        CloseReason::AclRevoked => Reply::NotAllowed,
+        _ => Reply::GeneralFailure,
+    }
 }
 
 /// An address in the family that it really is, for replies, records and comparisons.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustsocks_access::acl::{Resolved, Verdict};
@@ -74,7 +75,7 @@ pub enum DialError {
 
 impl DialError {
     /// Sorts an error of `connect(2)` into ours and the network's.
-    fn from_connect(error: io::Error) -> Self {
+    pub(crate) fn from_connect(error: io::Error) -> Self {
         match error.raw_os_error() {
             Some(
                 libc_errno::EMFILE
@@ -84,8 +85,24 @@ impl DialError {
                 | libc_errno::EADDRNOTAVAIL
                 | libc_errno::EADDRINUSE,
             ) => Self::Local(error),
+            // A machine without that family has no way there.
+            Some(libc_errno::EAFNOSUPPORT) => {
+                Self::Connect(io::ErrorKind::NetworkUnreachable.into())
+            }
             _ if error.kind() == io::ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Connect(error),
+        }
+    }
+
+    /// Which of several failures to tell: one that came from the destination itself says most, one
+    /// of our own least.
+    fn telling(&self) -> u8 {
+        match self.reply() {
+            Reply::ConnectionRefused => 4,
+            Reply::TtlExpired => 3,
+            Reply::HostUnreachable => 2,
+            Reply::NetworkUnreachable => 1,
+            _ => 0,
         }
     }
 
@@ -97,7 +114,9 @@ impl DialError {
             Self::TimedOut => Reply::TtlExpired,
             Self::Local(_) => Reply::GeneralFailure,
             Self::Connect(error) => match error.kind() {
-                io::ErrorKind::ConnectionRefused => Reply::ConnectionRefused,
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+                    Reply::ConnectionRefused
+                }
                 io::ErrorKind::NetworkUnreachable => Reply::NetworkUnreachable,
                 io::ErrorKind::HostUnreachable => Reply::HostUnreachable,
                 _ => Reply::GeneralFailure,
@@ -136,6 +155,7 @@ impl DialError {
 mod libc_errno {
     use rustix::io::Errno;
 
+    pub(super) const EAFNOSUPPORT: i32 = Errno::AFNOSUPPORT.raw_os_error();
     pub(super) const EMFILE: i32 = Errno::MFILE.raw_os_error();
     pub(super) const ENFILE: i32 = Errno::NFILE.raw_os_error();
     pub(super) const ENOBUFS: i32 = Errno::NOBUFS.raw_os_error();
@@ -145,18 +165,21 @@ mod libc_errno {
 }
 
 impl Dialer {
-    /// Connects to a target. `judge` is asked about each address before it is tried.
+    /// Connects to a target. `judge` is asked about each address before it is tried; `found_any` is set
+    /// once there are addresses.
     ///
     /// # Errors
-    /// [`DialError`]; of several addresses that failed, the last one's. The caller bounds the
+    /// [`DialError`]; of several addresses that failed, the most telling one. The caller bounds the
     /// time. Cancel safe: a connection under way is dropped.
     pub async fn dial(
         &self,
         target: &Target,
         judge: &(impl Fn(Resolved<'_>) -> Verdict + Sync),
+        found_any: &AtomicBool,
     ) -> Result<Dialled, DialError> {
         match &target.host {
             Host::Ip(ip) => {
+                found_any.store(true, Relaxed);
                 let ip = reached(*ip);
                 let verdict = judge(ip.into());
                 if !verdict.is_allow() {
@@ -171,6 +194,7 @@ impl Dialer {
                     let found = self.resolver.resolve(name).await;
                     self.figures.lookups.observe(began.elapsed());
                     let Found { addresses, found_as } = found?;
+                    found_any.store(true, Relaxed);
                     let judge = |address| judge(Resolved { address, found_as: found_as.as_ref() });
                     let dialled = self.race(name, &addresses, target.port, &judge).await?;
                     Ok(Dialled { found_as, ..dialled })
@@ -236,7 +260,7 @@ impl Dialer {
             attempts.spawn(async move { (connect(peer, egress).await, peer, verdict) });
         };
         start(&mut attempts, peer, verdict);
-        let mut last = None;
+        let mut most_telling = None;
         loop {
             let next = tokio::time::timeout(ATTEMPT_DELAY, attempts.join_next());
             match next.await {
@@ -244,15 +268,21 @@ impl Dialer {
                     self.figures.connects.observe(began.elapsed());
                     return dialled(stream, peer, verdict);
                 }
-                Ok(Some(Ok((Err(error), ..)))) => last = Some(error),
+                Ok(Some(Ok((Err(error), ..)))) => {
+                    let error = DialError::from_connect(error);
+                    let tells_more = |told: &DialError| error.telling() >= told.telling();
+                    if most_telling.as_ref().is_none_or(tells_more) {
+                        most_telling = Some(error);
+                    }
+                }
                 // An attempt that panicked, or none under way: on to the next address.
                 Ok(Some(Err(_)) | None) | Err(_) => {}
             }
             match (waiting.next(), attempts.is_empty()) {
                 (Some((peer, verdict)), _) => start(&mut attempts, peer, verdict),
                 (None, true) => {
-                    let error = last.unwrap_or_else(|| io::ErrorKind::HostUnreachable.into());
-                    return Err(DialError::from_connect(error));
+                    let nobody = || DialError::Connect(io::ErrorKind::HostUnreachable.into());
+                    return Err(most_telling.unwrap_or_else(nobody));
                 }
                 (None, false) => {}
             }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -284,6 +285,12 @@ impl Pool {
 
 /// Whether the far end has neither closed nor broken an unused connection.
 fn is_alive(stream: &TcpStream) -> bool {
+    // The end may stand behind a greeting that nobody has read.
+    let mut ended = [PollFd::new(stream, PollFlags::RDHUP)];
+    let at_once = Timespec::default();
+    if !matches!(poll(&mut ended, Some(&at_once)), Ok(0)) {
+        return false;
+    }
     let mut byte = [MaybeUninit::uninit()];
     let peeked =
         stream.try_io(Interest::READABLE, || socket2::SockRef::from(stream).peek(&mut byte));
@@ -291,5 +298,31 @@ fn is_alive(stream: &TcpStream) -> bool {
         // A server that speaks first has spoken; that belongs to the session to come.
         Ok(count) => count > 0,
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_spare_whose_server_has_greeted_and_hung_up_is_dead() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let spare = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        assert!(is_alive(&spare));
+        server.write_all(b"220 ready").await.unwrap();
+        spare.readable().await.unwrap();
+        assert!(is_alive(&spare), "what was said belongs to the session to come");
+        drop(server);
+        let noticed = async {
+            while is_alive(&spare) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), noticed).await.unwrap();
     }
 }

@@ -57,6 +57,9 @@ pub enum ResolveError {
     /// The name exists nowhere, or has no address.
     #[error("the name has no address")]
     NoAddress,
+    /// Nobody said anything for as long as resolving and connecting may take.
+    #[error("the DNS servers gave no answer in time")]
+    TimedOut,
     /// The built-in resolver failed.
     #[error("the DNS servers gave no answer: {0}")]
     Dns(#[source] Box<NetError>),

@@ -91,7 +91,7 @@ fn nanos(duration: Duration) -> u64 {
 
 /// What counts as one source: an IPv4 address, or the /64 of an IPv6 address, since a single
 /// subscriber gets at least that many addresses to try from.
-fn network_of(source: IpAddr) -> Ipv6Addr {
+pub fn network_of(source: IpAddr) -> Ipv6Addr {
     match source.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)),

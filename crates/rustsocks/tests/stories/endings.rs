@@ -233,6 +233,31 @@ fn dns_failed() {
 }
 
 #[test]
+fn dns_failed_where_the_servers_say_nothing_for_as_long_as_connecting_may_take() {
+    let mute = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let dns = format!("[dns]\nservers = [\"{}\"]\n", mute.local_addr().unwrap());
+    let proxy = proxy(&format!("[server]\nconnect_timeout_ms = 300\n{dns}"));
+    let reply = Client::socks5(proxy.socks(), Command::Connect, &named("mute.test", 80)).refused();
+    assert_eq!(reply, Reply::HostUnreachable);
+    let record = proxy.record("the name", |record| record["dest_host"] == "mute.test");
+    assert_eq!(end(&record), ("failed", "dns_failed"));
+}
+
+#[test]
+fn a_name_whose_only_reachable_address_refuses_is_refused() {
+    let (closed, address) = listener();
+    drop(closed);
+    // No way leads to the others, which are tried before and after.
+    let dns = FakeDns::start(&[("mixed.test", &["fe80::1", "127.0.0.1", "fe80::2"])]);
+    let proxy = proxy(&dns.config());
+    let wish = named("mixed.test", address.port());
+    let reply = Client::socks5(proxy.socks(), Command::Connect, &wish).refused();
+    assert_eq!(reply, Reply::ConnectionRefused);
+    let record = proxy.record("the name", |record| record["dest_host"] == "mixed.test");
+    assert_eq!(end(&record), ("failed", "connect_refused"));
+}
+
+#[test]
 fn connect_refused() {
     let proxy = proxy("");
     let (closed, address) = listener();

@@ -288,10 +288,17 @@ fn an_export_that_is_told_to_end_leaves_nothing_behind() {
     let mut shell = Process::new("sh");
     shell.args(["-c", words]).arg(export.get_program()).arg(&file);
     for (key, value) in export.get_envs() {
-        shell.env(key, value.unwrap());
+        match value {
+            Some(value) => shell.env(key, value),
+            None => shell.env_remove(key),
+        };
     }
     let mut export = shell.stderr(Stdio::piped()).spawn().unwrap();
     heads.recv_timeout(PATIENCE).unwrap();
+    let part = folder.path().join(format!("a.csv.{}.part", export.id()));
+    eventually("the first piece", || {
+        std::fs::metadata(&part).is_ok_and(|part| part.len() > 0).then_some(())
+    });
     kill_process(Pid::from_child(&export), Signal::HUP).unwrap();
     kill_process(Pid::from_child(&export), Signal::TERM).unwrap();
     assert_eq!(export.wait().unwrap().code(), Some(143));
