@@ -1,14 +1,13 @@
 //! Datagrams addressed by name: what waits for an address, and the addresses found.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustsocks_proto::HostName;
 use tokio::time::Instant;
 
-use super::{Gate, Refusal, Resolving};
+use super::{Gate, Place, Refusal, Resolving};
 
 /// Names under way at once, datagrams waiting for each, and answers remembered.
 const MOST_UNDER_WAY: usize = 16;
@@ -28,15 +27,14 @@ struct UnderWay<'a> {
 
 /// An answer for a name and the datagrams that waited for it.
 pub(crate) struct Arrived {
-    pub(crate) name: HostName,
-    pub(crate) answer: Result<SocketAddr, Refusal>,
+    pub(crate) answer: Result<Place, Refusal>,
     pub(crate) waiting: Vec<Box<[u8]>>,
 }
 
 /// What to do with a datagram for a name.
 pub(crate) enum Lookup {
     /// Send it there, or drop it.
-    Known(Result<SocketAddr, Refusal>),
+    Known(Result<Place, Refusal>),
     /// It was put aside until the answer comes.
     Waits,
     /// There is no room to put it aside.
@@ -46,7 +44,7 @@ pub(crate) enum Lookup {
 /// The names of one association.
 #[derive(Default)]
 pub(crate) struct Names<'a> {
-    known: HashMap<Key, (Result<SocketAddr, Refusal>, Instant)>,
+    known: HashMap<Key, (Result<Place, Refusal>, Instant)>,
     under_way: Vec<UnderWay<'a>>,
 }
 
@@ -62,7 +60,7 @@ impl<'a> Names<'a> {
         let key = (name.clone(), port);
         if let Some((answer, at)) = self.known.get(&key) {
             if at.elapsed() < FRESH {
-                return Lookup::Known(*answer);
+                return Lookup::Known(answer.clone());
             }
             self.known.remove(&key);
         }
@@ -89,9 +87,8 @@ impl<'a> Names<'a> {
                 if self.known.len() >= MOST_KNOWN {
                     self.known.clear();
                 }
-                let name = key.0.clone();
-                self.known.insert(key, (answer, Instant::now()));
-                return Poll::Ready(Arrived { name, answer, waiting });
+                self.known.insert(key, (answer.clone(), Instant::now()));
+                return Poll::Ready(Arrived { answer, waiting });
             }
         }
         Poll::Pending
