@@ -15,7 +15,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use rustsocks_sessions::{CloseReason, Ending, OpenSession, StopWatch};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::buffer::{COPY_BYTES, with_buffer};
 use crate::pace::{Direction, Pace};
@@ -29,8 +29,12 @@ const BULK_BYTES: usize = 2 * COPY_BYTES;
 /// How often one direction may move bytes before the other one gets its turn.
 const TURNS: usize = 8;
 
-/// How long the ends of a session that is cut may take to acknowledge what was handed to them.
+/// How long the ends of a session that is cut may take to acknowledge what was handed to them, and
+/// how long the end that is left when the other one broke may rest in doing so.
 const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(1);
+
+/// How long to wait before the kernel is asked again what is not acknowledged.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The two connections of a session.
 #[derive(Debug)]
@@ -74,15 +78,7 @@ pub async fn relay(
             Side::Target => CloseReason::DestinationClosed,
         }),
         Outcome::Broken(fault) => {
-            let other = match fault.side {
-                Side::Client => &relay.ends.target,
-                Side::Target => &relay.ends.client,
-            };
-            // A reset would throw away what has not left yet; then an orderly end is the
-            // lesser evil.
-            if socket::unsent(other.as_fd()) == 0 {
-                reset_on_close(other);
-            }
+            relay.hand_on(session, fault.side).await;
             fault.ending()
         }
         Outcome::Stopped(ending) => {
@@ -152,10 +148,14 @@ impl Relay {
         self.note(session, Side::Target, received);
         if let Some(fault) = &self.fault {
             // What the failed end had sent before is still delivered; the rest is moot.
-            let drained = match fault.side {
-                Side::Client => self.sent.is_over(),
-                Side::Target => self.received.is_over(),
+            let (drained, other) = match fault.side {
+                Side::Client => (self.sent.is_over(), &mut self.ends.target),
+                Side::Target => (self.received.is_over(), &mut self.ends.client),
             };
+            if !drained {
+                // No direction takes its input any more, and it may read only after it has written.
+                poll_discard(other, cx);
+            }
             return match (drained, self.fault.take()) {
                 (true, Some(fault)) => Poll::Ready(Outcome::Broken(fault)),
                 (_, fault) => {
@@ -194,6 +194,40 @@ impl Relay {
         }
     }
 
+    /// Ends the connection of the other end by a reset too, once everything that was counted has
+    /// arrived there.
+    ///
+    /// It may take its time as long as it goes on acknowledging, and the session is not stopped;
+    /// what is left then is taken off the count. Its input is read and dropped meanwhile: closing
+    /// over unread input is a reset at once, and it may read only after it has written.
+    async fn hand_on(&mut self, session: &OpenSession, broken: Side) {
+        let Ends { client, target } = &self.ends;
+        let (flow, sink) = match broken {
+            Side::Client => (&self.sent, target),
+            Side::Target => (&self.received, client),
+        };
+        let mut waiting = flow.unacknowledged(sink);
+        let mut deadline = Instant::now() + LAST_ACKNOWLEDGEMENTS;
+        while waiting > 0 && Instant::now() < deadline {
+            discard_input(sink);
+            let stopped = std::future::poll_fn(|cx| self.stop.poll(session, cx));
+            if timeout(ASK_AGAIN, stopped).await.is_ok() {
+                break;
+            }
+            let left = flow.unacknowledged(sink);
+            if left < waiting {
+                deadline = Instant::now() + LAST_ACKNOWLEDGEMENTS;
+            }
+            waiting = left;
+        }
+        let lost = flow.unacknowledged(sink);
+        match broken {
+            Side::Client => session.undo_sent(lost),
+            Side::Target => session.undo_received(lost),
+        }
+        reset_on_close(sink);
+    }
+
     /// Ends both connections by a reset, once everything that was counted has arrived.
     ///
     /// What an end does not acknowledge in time is taken off the count again: the reset
@@ -206,7 +240,7 @@ impl Relay {
         while waiting() != (0, 0) && Instant::now() < deadline {
             discard_input(client);
             discard_input(target);
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(ASK_AGAIN).await;
         }
         let (sent, received) = waiting();
         session.undo_sent(sent);
@@ -224,6 +258,20 @@ fn discard_input(stream: &TcpStream) {
                 break;
             }
         }
+    });
+}
+
+/// As [`discard_input`], and leaves the waker for what comes later.
+fn poll_discard(stream: &mut TcpStream, cx: &mut Context<'_>) {
+    with_buffer(|buffer| {
+        for _ in 0..TURNS {
+            let mut read = ReadBuf::new(buffer);
+            let polled = Pin::new(&mut *stream).poll_read(cx, &mut read);
+            if !matches!(polled, Poll::Ready(Ok(()))) || read.filled().is_empty() {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
     });
 }
 

@@ -15,10 +15,27 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub use association::{Association, bind, has_route, relay};
-use rustsocks_proto::{HostName, Target};
+use rustsocks_proto::HostName;
 
-/// An address for a name, or why there is none.
-pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<SocketAddr, Refusal>> + Send + 'a>>;
+/// A place for a name, or why there is none.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Place, Refusal>> + Send + 'a>>;
+
+/// Where datagrams go, with all that the rules need to judge it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The address.
+    pub to: SocketAddr,
+    /// The name that the client asked for, if it was one.
+    pub name: Option<HostName>,
+    /// The whole name under which a search list found it, where that is another one.
+    pub found_as: Option<HostName>,
+}
+
+impl From<SocketAddr> for Place {
+    fn from(to: SocketAddr) -> Self {
+        Self { to, name: None, found_as: None }
+    }
+}
 
 /// Why a datagram's destination gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +48,11 @@ pub enum Refusal {
 
 /// Says where datagrams may go.
 pub trait Gate {
-    /// Judges a destination given by address.
+    /// Judges a destination that was given by address, or again one that was found for a name.
     ///
     /// # Errors
     /// [`Refusal::Blocked`].
-    fn judge(&self, target: &Target) -> Result<(), Refusal>;
+    fn judge(&self, place: &Place) -> Result<(), Refusal>;
 
     /// Judges a name, resolves it, and judges the address.
     fn resolve(&self, name: HostName, port: u16) -> Resolving<'_>;

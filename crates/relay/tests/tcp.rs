@@ -177,6 +177,120 @@ async fn bytes_that_a_cut_end_never_acknowledged_are_taken_off_the_count() {
     assert_eq!(session.traffic().received.bytes(), heard(client).await);
 }
 
+/// Two connections whose far ends have little room, and whose near ends have room for an answer.
+async fn slow_ends() -> (TcpStream, Ends, TcpStream) {
+    let ((client, near_client), (near_target, target)) = (pair().await, pair().await);
+    for far in [&client, &target] {
+        socket2::SockRef::from(far).set_recv_buffer_size(20_000).unwrap();
+        socket2::SockRef::from(far).set_send_buffer_size(100_000).unwrap();
+    }
+    for near in [&near_client, &near_target] {
+        socket2::SockRef::from(near).set_recv_buffer_size(100_000).unwrap();
+        socket2::SockRef::from(near).set_send_buffer_size(1 << 20).unwrap();
+    }
+    (client, Ends { client: near_client, target: near_target }, target)
+}
+
+/// Far more than all buffers between two ends hold together.
+const ENDLESS: usize = 5_000_000;
+
+#[tokio::test]
+async fn a_client_that_reads_late_gets_all_that_a_destination_said_before_it_reset_the_upload() {
+    const ANSWER: u64 = 200_000;
+    let session = session();
+    let (mut client, ends, mut target) = slow_ends().await;
+    let pipes = PipePool::new(1);
+    let mut pace = Unlimited;
+    let relaying = relay(&session, ends, Vec::new(), &mut pace, &pipes);
+    let story = async {
+        target.write_all(&[7; ANSWER as usize]).await.unwrap();
+        target.shutdown().await.unwrap();
+        while session.traffic().received.bytes() < ANSWER {
+            tokio::task::yield_now().await;
+        }
+        target.set_zero_linger().unwrap();
+        drop(target);
+        // First everything is written, as some clients do, and only then the answer is read.
+        let _refused = client.write_all(&[5; ENDLESS]).await;
+        heard(client).await
+    };
+    let (ending, heard) = tokio::join!(relaying, story);
+    assert_eq!(ending.reason, CloseReason::DestinationReset);
+    assert_eq!((heard, session.traffic().received.bytes()), (ANSWER, ANSWER));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_gets_also_what_its_connection_had_no_room_for() {
+    let session = session();
+    let (mut client, ends, mut target) = slow_ends().await;
+    let pipes = PipePool::new(1);
+    let mut pace = Unlimited;
+    let relaying = relay(&session, ends, Vec::new(), &mut pace, &pipes);
+    let patience = std::time::Duration::from_secs(10);
+    let story = async {
+        let sending = target.write_all(&[7; 30_000_000]);
+        let stuck = tokio::time::timeout(std::time::Duration::from_millis(300), sending).await;
+        assert!(stuck.is_err(), "everything fitted into buffers");
+        let before = session.traffic().received.bytes();
+        target.set_zero_linger().unwrap();
+        drop(target);
+        let uploading = client.write_all(&[5; ENDLESS]);
+        let _refused = tokio::time::timeout(patience, uploading).await.expect("nobody reads it");
+        (before, heard(client).await)
+    };
+    let (ending, (before, heard)) = tokio::join!(relaying, story);
+    assert_eq!(ending.reason, CloseReason::DestinationReset);
+    assert_eq!(heard, session.traffic().received.bytes());
+    assert!(heard > before, "{heard} bytes, not only the {before} that had been handed over");
+}
+
+#[tokio::test]
+async fn a_destination_that_reads_late_gets_all_that_a_client_sent_before_its_reset() {
+    const UPLOAD: u64 = 200_000;
+    let session = session();
+    let (mut client, ends, mut target) = slow_ends().await;
+    let pipes = PipePool::new(1);
+    let mut pace = Unlimited;
+    let relaying = relay(&session, ends, Vec::new(), &mut pace, &pipes);
+    let story = async {
+        client.write_all(&[7; UPLOAD as usize]).await.unwrap();
+        while session.traffic().sent.bytes() < UPLOAD {
+            tokio::task::yield_now().await;
+        }
+        client.set_zero_linger().unwrap();
+        drop(client);
+        let _refused = target.write_all(&[5; ENDLESS]).await;
+        heard(target).await
+    };
+    let (ending, heard) = tokio::join!(relaying, story);
+    assert_eq!(ending.reason, CloseReason::ClientReset);
+    assert_eq!((heard, session.traffic().sent.bytes()), (UPLOAD, UPLOAD));
+}
+
+#[tokio::test]
+async fn bytes_that_an_end_never_acknowledged_after_the_other_broke_are_taken_off_the_count() {
+    const ANSWER: u64 = 200_000;
+    let session = session();
+    let (client, ends, mut target) = slow_ends().await;
+    let pipes = PipePool::new(1);
+    let mut pace = Unlimited;
+    let relaying = relay(&session, ends, Vec::new(), &mut pace, &pipes);
+    let story = async {
+        target.write_all(&[7; ANSWER as usize]).await.unwrap();
+        while session.traffic().received.bytes() < ANSWER {
+            tokio::task::yield_now().await;
+        }
+        target.set_zero_linger().unwrap();
+        drop(target);
+    };
+    // The client reads nothing while the session lasts.
+    let (ending, ()) = tokio::join!(relaying, story);
+    assert_eq!(ending.reason, CloseReason::DestinationReset);
+    let counted = session.traffic().received.bytes();
+    assert!(counted < ANSWER, "everything fitted into buffers");
+    assert_eq!(counted, heard(client).await);
+}
+
 /// How many bytes come until the end, whatever it is.
 async fn heard(mut end: TcpStream) -> u64 {
     let mut buffer = vec![0; 1 << 20];

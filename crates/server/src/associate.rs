@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustsocks_access::acl::{Judgement, Question, Resolved, Verdict};
-use rustsocks_proto::{Host, HostName, Protocol, Reply, Target, reached};
+use rustsocks_proto::{Host, HostName, Protocol, Reply, Target};
 use rustsocks_relay::udp::{
-    Association, ClientAddress, Gate, Refusal, Resolving, bind, has_route, relay,
+    Association, ClientAddress, Gate, Place, Refusal, Resolving, bind, has_route, relay,
 };
 use rustsocks_sessions::{AclOutcome, CloseReason, OpenSession};
 use tokio::net::UdpSocket;
@@ -97,13 +97,13 @@ impl Rules<'_> {
 }
 
 impl Gate for Rules<'_> {
-    fn judge(&self, target: &Target) -> Result<(), Refusal> {
-        let question = question(self.user, target);
-        let address = match &target.host {
-            Host::Ip(ip) => Some(reached(*ip)),
-            Host::Name(_) => None,
-        };
-        self.note(&self.server.acl.permits(&question, address.map(Resolved::from)))
+    fn judge(&self, place: &Place) -> Result<(), Refusal> {
+        let Place { to, name, found_as } = place;
+        let host = name.clone().map_or(Host::Ip(to.ip()), Host::Name);
+        let target = Target { host, port: to.port() };
+        let resolved = Resolved { address: to.ip(), found_as: found_as.as_ref() };
+        let question = question(self.user, &target);
+        self.note(&self.server.acl.judge_resolved(&question, resolved))
     }
 
     fn resolve(&self, name: HostName, port: u16) -> Resolving<'_> {
@@ -126,7 +126,8 @@ impl Gate for Rules<'_> {
             let chosen = reachable.or(allowed.first()).or(blocked.first());
             let (to, verdict) = chosen.ok_or(Refusal::Unresolved)?;
             self.note(verdict)?;
-            Ok(*to)
+            let to = *to;
+            Ok(Place { to, name: Some(name), found_as: found.found_as })
         })
     }
 

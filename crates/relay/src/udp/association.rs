@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use rustsocks_proto::udp::{decode_udp, encode_udp_header};
-use rustsocks_proto::{Host, HostName, Target, reached};
+use rustsocks_proto::{Host, reached};
 use rustsocks_sessions::{CloseReason, Ending, OpenSession, StopWatch, Wire};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use super::batch::{Batch, Outgoing, SLOTS, with_batch};
 use super::names::{Lookup, Names};
 use super::peers::Peers;
-use super::{ClientAddress, Drops, Gate};
+use super::{ClientAddress, Drops, Gate, Place, Refusal};
 use crate::buffer::with_buffer;
 
 /// Batches per direction before the other one gets its turn.
@@ -88,7 +88,6 @@ impl<G: Gate> Task<'_, G> {
         let generation = self.gate.generation();
         if generation != self.generation {
             self.generation = generation;
-            self.peers.forget();
             self.names.forget();
         }
         let mut again = false;
@@ -97,7 +96,7 @@ impl<G: Gate> Task<'_, G> {
             for payload in &arrived.waiting {
                 match arrived.answer {
                     Err(refusal) => self.association.drops.refused(refusal, 1),
-                    Ok(to) => self.send_one(to, &arrived.name, payload),
+                    Ok(ref place) => self.send_one(place, payload),
                 }
             }
         }
@@ -140,21 +139,21 @@ impl<G: Gate> Task<'_, G> {
                 continue;
             }
             let bytes = payload.start + offset..payload.end;
-            let to = match &header.target.host {
+            let place = match &header.target.host {
                 Host::Ip(ip) => {
-                    let to = SocketAddr::new(reached(*ip), header.target.port);
-                    if let Err(refusal) = self.admit(to, &header.target) {
+                    let place = SocketAddr::new(reached(*ip), header.target.port).into();
+                    if let Err(refusal) = self.admit(&place) {
                         drops.refused(refusal, 1);
                         continue;
                     }
-                    to
+                    place
                 }
                 Host::Name(name) => {
                     let waits = batch.bytes(bytes.clone());
                     match self.names.look_up(name, header.target.port, waits, self.gate) {
-                        Lookup::Known(Ok(to)) => {
-                            self.peers.allow(to);
-                            to
+                        Lookup::Known(Ok(place)) => {
+                            self.peers.allow(place.clone(), self.generation);
+                            place
                         }
                         Lookup::Known(Err(refusal)) => {
                             drops.refused(refusal, 1);
@@ -168,13 +167,13 @@ impl<G: Gate> Task<'_, G> {
                     }
                 }
             };
-            let queue = if to.is_ipv4() { &mut to_v4 } else { &mut to_v6 };
-            if self.wire(to, host_name(&header.target)).is_err() {
+            if self.wire(&place).is_err() {
                 drops.unsent(1);
                 continue;
             }
+            let queue = if place.to.is_ipv4() { &mut to_v4 } else { &mut to_v6 };
             let payload = bytes.len();
-            queue.push(Outgoing { to: Some(to), bytes, payload });
+            queue.push(Outgoing { to: Some(place.to), bytes, payload });
         }
         for queue in [to_v4, to_v6] {
             let Some(Outgoing { to: Some(first), .. }) = queue.first() else { continue };
@@ -207,34 +206,37 @@ impl<G: Gate> Task<'_, G> {
         self.connected = socket.connect(&client.into()).is_ok();
     }
 
-    fn admit(&mut self, to: SocketAddr, target: &Target) -> Result<(), super::Refusal> {
-        if !self.peers.knows(to) {
-            self.gate.judge(target)?;
-            self.peers.allow(to);
+    fn admit(&mut self, place: &Place) -> Result<(), Refusal> {
+        let gate = self.gate;
+        let known = self.peers.verdict(place.to, self.generation, |place| gate.judge(place));
+        if known != Some(Ok(())) {
+            // A place that is forbidden by its name may be allowed by its address.
+            gate.judge(place)?;
+            self.peers.allow(place.clone(), self.generation);
         }
         Ok(())
     }
 
     /// The first destination is the one that the session's record names. Opens the socket towards
     /// it: an error loses the datagram, as it may be lost anywhere.
-    fn wire(&mut self, to: SocketAddr, host: Option<&HostName>) -> io::Result<()> {
+    fn wire(&mut self, place: &Place) -> io::Result<()> {
         if self.session.wire().is_none() {
+            let Place { to, name: host, found_as } = place.clone();
             let socket = self.outward.socket_for(to, self.association.egress)?;
             let mut egress = egress_towards(to, self.association.egress);
             egress.set_port(socket.local_addr()?.port());
-            let host = host.cloned();
-            self.session.wired(Wire { dest: to, host, found_as: None, egress, connect: None });
+            self.session.wired(Wire { dest: to, host, found_as, egress, connect: None });
         }
         Ok(())
     }
 
     /// Sends a datagram that waited for its name.
-    fn send_one(&mut self, to: SocketAddr, name: &HostName, payload: &[u8]) {
-        self.peers.allow(to);
-        let sent = self.wire(to, Some(name)).and_then(|()| {
-            let socket = self.outward.socket_for(to, self.association.egress)?;
+    fn send_one(&mut self, place: &Place, payload: &[u8]) {
+        self.peers.allow(place.clone(), self.generation);
+        let sent = self.wire(place).and_then(|()| {
+            let socket = self.outward.socket_for(place.to, self.association.egress)?;
             // Asked of the socket itself: the runtime does not know yet that a new one is writable.
-            socket2::SockRef::from(socket).send_to(payload, &to.into())
+            socket2::SockRef::from(socket).send_to(payload, &place.to.into())
         });
         match sent {
             Ok(_) => self.session.count_sent(payload.len() as u64),
@@ -255,8 +257,9 @@ impl<G: Gate> Task<'_, G> {
             for turn in 0..TURNS {
                 let took = with_batch(|batch| {
                     let count = ready!(poll_receive(socket, batch, &mut self.rhythm, cx));
-                    let peers = &mut self.peers;
-                    to_client(&self.association, to, self.session, peers, (batch, count));
+                    let (peers, gate, generation) = (&mut self.peers, self.gate, self.generation);
+                    let verdict = |from| peers.verdict(from, generation, |place| gate.judge(place));
+                    to_client(&self.association, to, self.session, verdict, (batch, count));
                     Poll::Ready(())
                 });
                 if took.is_pending() {
@@ -271,30 +274,31 @@ impl<G: Gate> Task<'_, G> {
     }
 }
 
-fn host_name(target: &Target) -> Option<&HostName> {
-    match &target.host {
-        Host::Name(name) => Some(name),
-        Host::Ip(_) => None,
-    }
-}
-
 /// Hands received datagrams on to the client, each behind a header that names its sender.
 ///
-/// `to` is the client, or none where the relay socket is connected to it.
+/// `to` is the client, or none where the relay socket is connected to it; `verdict` is what the
+/// rules say of a sender, none for a stranger.
 fn to_client(
     association: &Association<'_>,
     to: Option<SocketAddr>,
     session: &OpenSession,
-    peers: &mut Peers,
+    mut verdict: impl FnMut(SocketAddr) -> Option<Result<(), Refusal>>,
     received: (&mut Batch, usize),
 ) {
     let (batch, count) = received;
     let mut queue = Vec::with_capacity(count);
     for slot in 0..count {
         let Some((bytes, from)) = batch.received(slot) else { continue };
-        if !peers.knows(from) {
-            association.drops.stranger.fetch_add(1, Relaxed);
-            continue;
+        match verdict(from) {
+            Some(Ok(())) => {}
+            Some(Err(refusal)) => {
+                association.drops.refused(refusal, 1);
+                continue;
+            }
+            None => {
+                association.drops.stranger.fetch_add(1, Relaxed);
+                continue;
+            }
         }
         let payload = bytes.len();
         let bytes = batch.prepend(bytes, &encode_udp_header(from));

@@ -1,14 +1,13 @@
 //! Datagrams addressed by name: what waits for an address, and the addresses found.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustsocks_proto::HostName;
 use tokio::time::Instant;
 
-use super::{Gate, Refusal, Resolving};
+use super::{Gate, Place, Refusal, Resolving};
 
 /// Names under way at once, datagrams waiting for each, and answers remembered.
 const MOST_UNDER_WAY: usize = 16;
@@ -17,6 +16,10 @@ const MOST_KNOWN: usize = 256;
 
 /// How long an answer is used without asking the resolver again, which has a cache of its own.
 const FRESH: Duration = Duration::from_secs(30);
+
+/// The same where no address was found: the trouble may pass at any moment. What really does not
+/// exist, the resolver remembers.
+const FRESH_FAILURE: Duration = Duration::from_secs(1);
 
 type Key = (HostName, u16);
 
@@ -28,15 +31,14 @@ struct UnderWay<'a> {
 
 /// An answer for a name and the datagrams that waited for it.
 pub(crate) struct Arrived {
-    pub(crate) name: HostName,
-    pub(crate) answer: Result<SocketAddr, Refusal>,
+    pub(crate) answer: Result<Place, Refusal>,
     pub(crate) waiting: Vec<Box<[u8]>>,
 }
 
 /// What to do with a datagram for a name.
 pub(crate) enum Lookup {
     /// Send it there, or drop it.
-    Known(Result<SocketAddr, Refusal>),
+    Known(Result<Place, Refusal>),
     /// It was put aside until the answer comes.
     Waits,
     /// There is no room to put it aside.
@@ -46,7 +48,7 @@ pub(crate) enum Lookup {
 /// The names of one association.
 #[derive(Default)]
 pub(crate) struct Names<'a> {
-    known: HashMap<Key, (Result<SocketAddr, Refusal>, Instant)>,
+    known: HashMap<Key, (Result<Place, Refusal>, Instant)>,
     under_way: Vec<UnderWay<'a>>,
 }
 
@@ -61,8 +63,12 @@ impl<'a> Names<'a> {
     ) -> Lookup {
         let key = (name.clone(), port);
         if let Some((answer, at)) = self.known.get(&key) {
-            if at.elapsed() < FRESH {
-                return Lookup::Known(*answer);
+            let fresh = match answer {
+                Err(Refusal::Unresolved) => FRESH_FAILURE,
+                Ok(_) | Err(Refusal::Blocked) => FRESH,
+            };
+            if at.elapsed() < fresh {
+                return Lookup::Known(answer.clone());
             }
             self.known.remove(&key);
         }
@@ -89,9 +95,8 @@ impl<'a> Names<'a> {
                 if self.known.len() >= MOST_KNOWN {
                     self.known.clear();
                 }
-                let name = key.0.clone();
-                self.known.insert(key, (answer, Instant::now()));
-                return Poll::Ready(Arrived { name, answer, waiting });
+                self.known.insert(key, (answer.clone(), Instant::now()));
+                return Poll::Ready(Arrived { answer, waiting });
             }
         }
         Poll::Pending
@@ -99,5 +104,58 @@ impl<'a> Names<'a> {
 
     pub(crate) fn forget(&mut self) {
         self.known.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{poll_fn, ready};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Fails to resolve once, then finds everything.
+    #[derive(Default)]
+    struct Recovering {
+        asked: AtomicUsize,
+    }
+
+    impl Gate for Recovering {
+        fn judge(&self, _place: &Place) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn resolve(&self, name: HostName, port: u16) -> Resolving<'_> {
+            let to = ([192, 0, 2, 1], port).into();
+            let found = Place { to, name: Some(name), found_as: None };
+            let failing = self.asked.fetch_add(1, Relaxed) == 0;
+            Box::pin(ready(if failing { Err(Refusal::Unresolved) } else { Ok(found) }))
+        }
+
+        fn generation(&self) -> u64 {
+            0
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_whose_look_up_failed_is_asked_for_again_after_a_second() {
+        let gate = Recovering::default();
+        let mut names = Names::default();
+        let name = HostName::new("passing.test").unwrap();
+        assert!(matches!(names.look_up(&name, 9, b"1", &gate), Lookup::Waits));
+        assert_eq!(poll_fn(|cx| names.poll_arrived(cx)).await.answer, Err(Refusal::Unresolved));
+        advance(Duration::from_millis(900)).await;
+        let known = names.look_up(&name, 9, b"2", &gate);
+        assert!(matches!(known, Lookup::Known(Err(Refusal::Unresolved))));
+        assert_eq!(gate.asked.load(Relaxed), 1, "not with every datagram");
+
+        advance(Duration::from_millis(100)).await;
+        assert!(matches!(names.look_up(&name, 9, b"3", &gate), Lookup::Waits));
+        assert!(poll_fn(|cx| names.poll_arrived(cx)).await.answer.is_ok());
+        advance(FRESH - Duration::from_millis(1)).await;
+        assert!(matches!(names.look_up(&name, 9, b"4", &gate), Lookup::Known(Ok(_))));
+        assert_eq!(gate.asked.load(Relaxed), 2);
     }
 }

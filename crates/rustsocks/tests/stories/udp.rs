@@ -240,6 +240,60 @@ fn the_rules_judge_every_datagram() {
     assert_eq!(record["acl_decision"], "allow");
 }
 
+/// Rules that forbid everything but these destinations.
+fn only(destinations: &[&str]) -> String {
+    let rules = destinations.iter().map(|destination| {
+        format!(
+            "[[users.rules]]\naction = \"allow\"\ndescription = \"{destination}\"\n\
+             destinations = [\"{destination}\"]\nports = [\"*\"]\nprotocols = [\"udp\"]\n"
+        )
+    });
+    let head = "[global]\ndefault_policy = \"block\"\n[[users]]\nusername = \"anonymous\"\n";
+    head.to_owned() + &rules.collect::<String>()
+}
+
+#[test]
+fn who_is_still_allowed_after_a_change_of_the_rules_is_heard_without_being_asked_again() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("acl.toml");
+    std::fs::write(&file, only(&["127.0.0.1", "stream.test", "127.0.0.3"])).unwrap();
+    let dns = FakeDns::start(&[("stream.test", &["127.0.0.4"])]);
+    let config = format!("[acl]\nenabled = true\nconfig_file = \"{}\"\n", file.display());
+    let proxy = proxy(&format!("{config}{}", dns.config()));
+    let association = Association::open(&proxy);
+    let ends = ["127.0.0.1:0", "127.0.0.4:0", "127.0.0.3:0"].map(|address| {
+        let end = UdpSocket::bind(address).unwrap();
+        end.set_read_timeout(Some(PATIENCE)).unwrap();
+        end
+    });
+    let [by_address, by_name, revoked] = ends.each_ref().map(|end| end.local_addr().unwrap());
+    let targets = [at(by_address), named("stream.test", by_name.port()), at(revoked)];
+    let mut froms = Vec::new();
+    for (target, end) in targets.iter().zip(&ends) {
+        association.send(target, b"tell me");
+        froms.push(end.recv_from(&mut [0; 16]).unwrap().1);
+    }
+
+    std::fs::write(&file, only(&["127.0.0.1", "stream.test"])).unwrap();
+    assert_eq!(proxy.post("/api/admin/reload-acl", "").json()["changed"], true);
+    for (end, from) in ends.iter().zip(&froms).rev() {
+        end.send_to(b"news", from).unwrap();
+    }
+    let heard = [association.receive(), association.receive()].map(|(from, _)| from);
+    assert!(heard.contains(&at(by_address)) && heard.contains(&at(by_name)), "{heard:?}");
+    eventually("the drop", || (dropped(&proxy, "blocked") == 1).then_some(()));
+    assert_eq!(dropped(&proxy, "stranger"), 0);
+
+    // Forbidden is not forgotten: the next change may allow it.
+    std::fs::write(&file, only(&["127.0.0.1", "127.0.0.3"])).unwrap();
+    assert_eq!(proxy.post("/api/admin/reload-acl", "").json()["changed"], true);
+    for (end, from) in ends.iter().zip(&froms).skip(1) {
+        end.send_to(b"news", from).unwrap();
+    }
+    assert_eq!(association.receive().0, at(revoked));
+    eventually("the drop", || (dropped(&proxy, "blocked") == 2).then_some(()));
+}
+
 #[test]
 fn the_verdict_on_a_name_is_in_the_record() {
     let folder = tempfile::TempDir::new().unwrap();
