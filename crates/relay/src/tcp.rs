@@ -15,7 +15,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use rustsocks_sessions::{CloseReason, Ending, OpenSession, StopWatch};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::buffer::{COPY_BYTES, with_buffer};
 use crate::pace::{Direction, Pace};
@@ -197,7 +197,7 @@ impl Relay {
     /// Ends the connection of the other end by a reset too, once everything that was counted has
     /// arrived there.
     ///
-    /// It may take its time as long as it goes on acknowledging, and the session is not stopped;
+    /// It may take its time as long as it goes on acknowledging and the session is not stopped;
     /// what is left then is taken off the count. Its input is read and dropped meanwhile: closing
     /// over unread input is a reset at once, and it may read only after it has written.
     async fn hand_on(&mut self, session: &OpenSession, broken: Side) {
@@ -208,22 +208,29 @@ impl Relay {
         };
         let mut waiting = flow.unacknowledged(sink);
         let mut deadline = Instant::now() + LAST_ACKNOWLEDGEMENTS;
+        let mut stopped = false;
         while waiting > 0 && Instant::now() < deadline {
+            if is_gone(sink) {
+                // It broke as well, and nobody can tell what it took.
+                return;
+            }
             discard_input(sink);
-            let stopped = std::future::poll_fn(|cx| self.stop.poll(session, cx));
-            if timeout(ASK_AGAIN, stopped).await.is_ok() {
-                break;
+            let was_stopped = stopped;
+            if stopped {
+                sleep(ASK_AGAIN).await;
+            } else {
+                let stop = std::future::poll_fn(|cx| self.stop.poll(session, cx));
+                stopped = timeout(ASK_AGAIN, stop).await.is_ok();
             }
             let left = flow.unacknowledged(sink);
-            if left < waiting {
+            if !was_stopped && (stopped || left < waiting) {
                 deadline = Instant::now() + LAST_ACKNOWLEDGEMENTS;
             }
             waiting = left;
         }
-        let lost = flow.unacknowledged(sink);
         match broken {
-            Side::Client => session.undo_sent(lost),
-            Side::Target => session.undo_received(lost),
+            Side::Client => session.undo_sent(waiting),
+            Side::Target => session.undo_received(waiting),
         }
         reset_on_close(sink);
     }
@@ -240,7 +247,7 @@ impl Relay {
         while waiting() != (0, 0) && Instant::now() < deadline {
             discard_input(client);
             discard_input(target);
-            tokio::time::sleep(ASK_AGAIN).await;
+            sleep(ASK_AGAIN).await;
         }
         let (sent, received) = waiting();
         session.undo_sent(sent);
@@ -248,6 +255,11 @@ impl Relay {
         reset_on_close(&self.ends.client);
         reset_on_close(&self.ends.target);
     }
+}
+
+/// Whether the connection is no more: reset, or given up by the system.
+fn is_gone(stream: &TcpStream) -> bool {
+    stream.peer_addr().is_err()
 }
 
 /// Reads and drops what a socket has to give right now, up to a bound.

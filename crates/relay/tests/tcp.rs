@@ -219,6 +219,60 @@ async fn a_client_that_reads_late_gets_all_that_a_destination_said_before_it_res
     assert_eq!((heard, session.traffic().received.bytes()), (ANSWER, ANSWER));
 }
 
+/// Has a destination answer and reset the upload, of which a client then has written all, and
+/// lets the rest of the story happen; the answer is counted and not read by then.
+async fn broken_upload(
+    session: &OpenSession,
+    answer: u64,
+    and_then: impl AsyncFnOnce(TcpStream) -> u64,
+) -> (Ending, u64) {
+    let (mut client, ends, mut target) = slow_ends().await;
+    let pipes = PipePool::new(1);
+    let mut pace = Unlimited;
+    let relaying = relay(session, ends, Vec::new(), &mut pace, &pipes);
+    let story = async {
+        target.write_all(&vec![7; answer as usize]).await.unwrap();
+        while session.traffic().received.bytes() < answer {
+            tokio::task::yield_now().await;
+        }
+        target.set_zero_linger().unwrap();
+        drop(target);
+        client.write_all(&[5; ENDLESS]).await.unwrap();
+        and_then(client).await
+    };
+    tokio::join!(relaying, story)
+}
+
+#[tokio::test]
+async fn a_stop_leaves_the_end_that_is_left_its_second_to_acknowledge() {
+    const ANSWER: u64 = 200_000;
+    let session = session();
+    let (ending, heard) = broken_upload(&session, ANSWER, async |client| {
+        assert!(session.stop(CloseReason::ServerShutdown, None));
+        // Long enough for the relay to see it.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        heard(client).await
+    })
+    .await;
+    assert_eq!(ending.reason, CloseReason::DestinationReset);
+    assert_eq!((heard, session.traffic().received.bytes()), (ANSWER, ANSWER));
+}
+
+#[tokio::test]
+async fn of_an_end_that_breaks_as_well_nothing_is_taken_off_the_count() {
+    const ANSWER: u64 = 200_000;
+    let session = session();
+    let (ending, _) = broken_upload(&session, ANSWER, async |client| {
+        client.set_zero_linger().unwrap();
+        0
+    })
+    .await;
+    assert_eq!(ending.reason, CloseReason::DestinationReset);
+    assert_eq!(session.traffic().received.bytes(), ANSWER);
+}
+
 #[tokio::test]
 async fn a_client_that_reads_late_gets_also_what_its_connection_had_no_room_for() {
     let session = session();
