@@ -331,11 +331,12 @@ impl Store {
         &self,
         ask: impl Fn() -> Asked,
     ) -> Result<T, StoreError> {
-        if !self.windows.is_begun() {
-            drop(self.begin_to_write().await?);
-        }
         let began = Instant::now();
         for tries in 0.. {
+            // Before each try: a write that failed may have it begin anew.
+            if !self.windows.is_begun() {
+                drop(self.begin_to_write().await?);
+            }
             let is_free = tries < FREE_TRIES && began.elapsed() < FREE_TIME;
             let _order = if is_free { None } else { Some(self.hold_up_writes().await?) };
             if let Some(answer) = ask().await? {
@@ -831,6 +832,8 @@ pub(crate) fn crashed(open: Record) -> Record {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use rustsocks_sessions::{AclOutcome, Clock, Identity, Opening, Rules};
 
     use super::*;
@@ -886,6 +889,22 @@ mod tests {
         store.save_batch(&records, 1, book).await.unwrap();
         table.saved([&session].into_iter(), |_| {});
         assert_eq!(sessions().await.unwrap(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_under_way_when_writes_are_forgotten_begins_anew() {
+        let store: Store = MemoryStore::new(10).into();
+        let asked = Cell::new(0);
+        let began = Instant::now();
+        let ask = || async {
+            if asked.replace(asked.get() + 1) == 0 {
+                store.windows.forget_writes();
+            }
+            Ok(store.windows.is_begun().then_some(()))
+        };
+        store.of_one_moment(ask).await.unwrap();
+        assert_eq!(asked.get(), 2);
+        assert!(began.elapsed() < FREE_TIME, "writes were never held up");
     }
 
     #[tokio::test]
