@@ -31,6 +31,8 @@ pub struct Report {
 #[derive(Debug, Default)]
 pub struct Replay {
     run: Option<u128>,
+    /// Whether there are no longer all segments before the next one.
+    are_missing: bool,
     open: HashMap<SessionId, Open>,
     alive: Alive,
     report: Report,
@@ -42,6 +44,8 @@ struct Open {
     record: Record,
     /// When it started, in microseconds since its run began; unknown in version 1.
     started: Option<u64>,
+    /// How many segments were read before the one with this state.
+    segment: u64,
 }
 
 /// When the sessions that had not ended were last known alive.
@@ -54,12 +58,19 @@ struct Alive {
 }
 
 impl Replay {
+    /// Notes that segments were deleted between the last one and the next: what was open may have
+    /// ended there, and the store has it then.
+    pub fn note_missing(&mut self) {
+        self.are_missing = true;
+    }
+
     /// Reads one segment: gives the final records in it, in their order, and before them those
     /// of an earlier run's sessions that never ended. None for a segment of an unknown version.
     pub fn segment(&mut self, bytes: &[u8]) -> Option<Vec<Record>> {
         let mut records = Vec::new();
         let mut frames = Frames::new(bytes);
-        for frame in frames.by_ref() {
+        let segment = self.report.segments;
+        while let Some(frame) = frames.next() {
             match frame {
                 Frame::Head { version, .. } if !frame::is_known(version) => {
                     self.report.unknown += 1;
@@ -77,12 +88,13 @@ impl Replay {
                         self.report.ended += 1;
                         records.push(record);
                     } else {
-                        self.open.insert(record.session_id, Open { record, started: None });
+                        let open = Open { record, started: None, segment };
+                        self.open.insert(open.record.session_id, open);
                     }
                 }
                 Frame::Running { state, started } => {
                     let Some(record) = state.record() else { continue };
-                    let open = Open { record, started: Some(started) };
+                    let open = Open { record, started: Some(started), segment };
                     self.open.insert(open.record.session_id, open);
                 }
                 Frame::Counters(counters) => {
@@ -96,9 +108,14 @@ impl Replay {
                     self.alive.wall = self.alive.wall.max(alive);
                 }
                 Frame::Lived { after, .. } => self.alive.after = Some(after),
+                // Up to here it has every session that was open when it began, unless damage hit one.
+                Frame::Complete if self.are_missing && frames.skipped == 0 => {
+                    self.open.retain(|_, open| open.segment == segment);
+                }
                 Frame::Complete => {}
             }
         }
+        self.are_missing = false;
         self.report.segments += 1;
         self.report.skipped += frames.skipped;
         self.report.gaps += frames.gaps;
@@ -122,7 +139,7 @@ impl Replay {
     }
 }
 
-fn crashed(Open { record, started }: Open, alive: Alive) -> Record {
+fn crashed(Open { record, started, .. }: Open, alive: Alive) -> Record {
     let known = record.updated_at.max(record.start_time);
     let lived = started.zip(alive.after).map(|(started, after)| after.saturating_sub(started));
     let alive = match lived {

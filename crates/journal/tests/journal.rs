@@ -236,6 +236,42 @@ async fn a_disk_that_refused_a_moment_ago_is_tried_once_more_at_the_stop() {
 }
 
 #[tokio::test]
+async fn what_ended_in_a_segment_that_is_deleted_is_not_taken_for_crashed() {
+    let (folder, table) = (TempDir::new().unwrap(), table());
+    let small = JournalOptions { max_bytes: 1 << 20, ..options(&folder) };
+    let (journal, _) = start(small, &table);
+    let (ends, stays) = (open(&table), open(&table));
+    table.outbox().journaled().await;
+    // As it is kept where it cannot be read while later ones are deleted.
+    let first = list(journal.folder()).unwrap().remove(0);
+    let kept = std::fs::read(&first.path).unwrap();
+    let ends_id = ends.id();
+    let mut end = Some(ends);
+    until("later segments alone", || {
+        end_some(&table, 100);
+        settle(&table, &journal);
+        let left = list(journal.folder()).unwrap();
+        if left.iter().all(|segment| segment.number > first.number)
+            && let Some(session) = end.take()
+        {
+            session.finish(CloseReason::ClientClosed, None);
+        }
+        end.is_none() && left.iter().all(|segment| segment.number > first.number + 2)
+    })
+    .await;
+    let mut replay = rustsocks_journal::Replay::default();
+    let mut records = replay.segment(&kept).unwrap();
+    replay.note_missing();
+    for segment in list(journal.folder()).unwrap() {
+        records.extend(replay.segment(&std::fs::read(segment.path).unwrap()).unwrap());
+    }
+    let (crashed, report) = replay.finish();
+    assert!(records.iter().all(|record| record.session_id != ends_id), "it is in the store");
+    let crashed: Vec<SessionId> = crashed.iter().map(|record| record.session_id).collect();
+    assert_eq!((crashed, report.crashed), (vec![stays.id()], 1));
+}
+
+#[tokio::test]
 async fn segments_are_deleted_while_it_runs_and_open_sessions_are_carried_over() {
     let (folder, table) = (TempDir::new().unwrap(), table());
     let small = JournalOptions { max_bytes: 1 << 20, ..options(&folder) };

@@ -233,7 +233,11 @@ impl<F: Fn(StoreNotice)> Recorder<F> {
         if let Some(journal) = &self.journal {
             let mut replay = Replay::default();
             let mut done = Vec::new();
+            let mut last = None;
             for segment in journal.older() {
+                if last.replace(segment.number).is_some_and(|last| last + 1 < segment.number) {
+                    replay.note_missing();
+                }
                 let unreadable = |error: String| self.note_unreadable(segment.path.clone(), error);
                 let path = segment.path.clone();
                 let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;

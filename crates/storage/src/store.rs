@@ -233,7 +233,7 @@ impl Store {
     }
 
     async fn write(&self, records: &[Record], seen: usize) -> Result<Booked, StoreError> {
-        match &self.engine {
+        let written = match &self.engine {
             Engine::Memory(store) => {
                 let _all_the_same = seen;
                 Ok(store.save(records))
@@ -242,7 +242,8 @@ impl Store {
             Engine::Sqlite(store) => store.save(records, seen).await,
             #[cfg(any(feature = "mysql", feature = "postgres"))]
             Engine::Server(store) => store.save(records, seen).await,
-        }
+        };
+        written.inspect_err(|_| self.windows.note_unheard())
     }
 
     /// Waits for its turn to write, and knows how often was written before.
@@ -256,7 +257,7 @@ impl Store {
 
     /// Gives what became of a write that changes nothing but the store. Where it failed, nobody may
     /// try it again, and whether it was made is in the store alone: that is asked before the next
-    /// answer.
+    /// answer. Of sessions whose saving failed as well, the next try tells.
     fn heard<T>(&self, written: Result<T, StoreError>) -> Result<T, StoreError> {
         written.inspect_err(|_| self.windows.forget_writes())
     }
@@ -330,11 +331,12 @@ impl Store {
         &self,
         ask: impl Fn() -> Asked,
     ) -> Result<T, StoreError> {
-        if !self.windows.is_begun() {
-            drop(self.begin_to_write().await?);
-        }
         let began = Instant::now();
         for tries in 0.. {
+            // Before each try: a write that failed may have it begin anew.
+            if !self.windows.is_begun() {
+                drop(self.begin_to_write().await?);
+            }
             let is_free = tries < FREE_TRIES && began.elapsed() < FREE_TIME;
             let _order = if is_free { None } else { Some(self.hold_up_writes().await?) };
             if let Some(answer) = ask().await? {
@@ -616,7 +618,7 @@ impl Store {
                 None => return Ok(closed),
                 Some(booked) => {
                     closed += booked.rows;
-                    self.windows.take_in(&booked, |_| {});
+                    self.windows.take_in_change(&booked);
                 }
             }
         }
@@ -637,7 +639,7 @@ impl Store {
     pub async fn delete(&self, ids: &[SessionId]) -> Result<u64, StoreError> {
         let _order = self.begin_to_write().await?;
         let booked = self.heard(each!(self, store => store.delete(ids)))?;
-        self.windows.take_in(&booked, |_| {});
+        self.windows.take_in_change(&booked);
         Ok(booked.rows)
     }
 
@@ -830,9 +832,80 @@ pub(crate) fn crashed(open: Record) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use rustsocks_sessions::{Clock, Rules};
+    use std::cell::Cell;
+
+    use rustsocks_sessions::{AclOutcome, Clock, Identity, Opening, Rules};
 
     use super::*;
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn sessions_saved_without_our_hearing_of_it_are_never_counted_twice() {
+        use sqlx::{Connection as _, Executor as _, SqliteConnection};
+
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("sessions.db");
+        let table = Table::new(Clock::system(), "node".into(), Rules::default());
+        let now = table.clock().now().wall;
+        let options = crate::SqliteOptions {
+            path: path.clone(),
+            durability: crate::Durability::Normal,
+            backup_keep: 0,
+            now,
+            readers_niceness: None,
+        };
+        let store: Store = SqliteStore::open(&options).await.unwrap().0.into();
+        let connect = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut holder = SqliteConnection::connect_with(&connect).await.unwrap();
+        let sessions = async || {
+            let query = WindowQuery { hours: 1, top: 10, now };
+            store.statistics(query, &table).await.map(|found| found.total.sessions)
+        };
+        let ended = table.open(Opening {
+            identity: Identity::Anonymous("somebody".into()),
+            source: "198.51.100.7:4000".parse().unwrap(),
+            target: None,
+            command: None,
+            acl: AclOutcome::Off,
+        });
+        ended.finish(CloseReason::ClientClosed, None);
+        let session = table.unsaved().remove(0);
+        let records = [session.snapshot()];
+        assert_eq!(sessions().await.unwrap(), 1);
+        // The batch is refused as far as anybody hears, and made all the same.
+        holder.execute("BEGIN IMMEDIATE").await.unwrap();
+        store.save(&records).await.unwrap_err();
+        holder.execute("ROLLBACK").await.unwrap();
+        store.write(&records, 1).await.unwrap();
+        // Then a delete fails, and one succeeds, before the batch is tried again.
+        let nobody = ["00000000-0000-7000-8000-000000000001".parse().unwrap()];
+        holder.execute("BEGIN IMMEDIATE").await.unwrap();
+        store.delete(&nobody).await.unwrap_err();
+        holder.execute("ROLLBACK").await.unwrap();
+        assert!(matches!(sessions().await, Err(StoreError::Uncertain)));
+        store.delete(&nobody).await.unwrap();
+        assert!(matches!(sessions().await, Err(StoreError::Uncertain)));
+        let book = |_: &mut OnDisk<'_>| session.book(0, 0);
+        store.save_batch(&records, 1, book).await.unwrap();
+        table.saved([&session].into_iter(), |_| {});
+        assert_eq!(sessions().await.unwrap(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_under_way_when_writes_are_forgotten_begins_anew() {
+        let store: Store = MemoryStore::new(10).into();
+        let asked = Cell::new(0);
+        let began = Instant::now();
+        let ask = || async {
+            if asked.replace(asked.get() + 1) == 0 {
+                store.windows.forget_writes();
+            }
+            Ok(store.windows.is_begun().then_some(()))
+        };
+        store.of_one_moment(ask).await.unwrap();
+        assert_eq!(asked.get(), 2);
+        assert!(began.elapsed() < FREE_TIME, "writes were never held up");
+    }
 
     #[tokio::test]
     async fn at_a_minutes_turn_windows_advance_before_anybody_asks() {

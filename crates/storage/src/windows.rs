@@ -234,6 +234,9 @@ impl Default for Windows {
 struct State {
     /// This node's writes that are taken in; unknown before the first.
     own: Option<i64>,
+    /// Whether the last try to save sessions failed: it may have been made all the same, and then
+    /// the store has what counts as unsaved here, until a further try is heard of.
+    is_unheard: bool,
     windows: Vec<Window>,
     /// What ended sessions that are on disk alone will add.
     spilled: Changes,
@@ -336,14 +339,27 @@ impl Windows {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Takes a write in; `meanwhile` runs at the same moment, as far as answers are concerned.
+    /// Takes sessions that were saved in; `meanwhile` runs at the same moment, as far as answers are
+    /// concerned.
     pub(crate) fn take_in(&self, booked: &Booked, meanwhile: impl FnOnce(&mut OnDisk<'_>)) {
         let mut guard = self.lock();
         let state = &mut *guard;
+        state.is_unheard = false;
         state.take_in(booked);
         meanwhile(&mut OnDisk { spilled: &mut state.spilled, places: &mut state.places });
         drop(guard);
         self.taken_in.notify_waiters();
+    }
+
+    /// Takes a write in that changed nothing but the store.
+    pub(crate) fn take_in_change(&self, booked: &Booked) {
+        self.lock().take_in(booked);
+        self.taken_in.notify_waiters();
+    }
+
+    /// Notes that nobody heard whether sessions were saved.
+    pub(crate) fn note_unheard(&self) {
+        self.lock().is_unheard = true;
     }
 
     /// Counts an ended session that leaves memory for the disk, if `remove` says that it did.
@@ -367,6 +383,7 @@ impl Windows {
     /// segment that begin at a byte or before it.
     pub(crate) fn take_in_spilled(&self, booked: &Booked, segment: u64, up_to: u32) {
         let mut state = self.lock();
+        state.is_unheard = false;
         state.take_in(booked);
         state.spilled.take_off(&booked.changes);
         state.forget_spilled(segment, up_to);
@@ -403,10 +420,14 @@ impl Windows {
         self.lock().own.get_or_insert(own);
     }
 
-    /// Forgets how often this node has written, to begin again with what the store says.
+    /// Forgets how often this node has written, to begin again with what the store says. As long
+    /// as a try to save sessions is unheard, that would count them twice: nothing is certain then
+    /// but what was known before.
     pub(crate) fn forget_writes(&self) {
         let mut state = self.lock();
-        state.own = None;
+        if !state.is_unheard {
+            state.own = None;
+        }
         state.windows.clear();
     }
 
@@ -585,6 +606,9 @@ impl State {
         if self.own.is_some_and(|own| own + 1 != booked.version) {
             // A write whose end we did not hear of; what it did is in the store alone.
             self.windows.clear();
+            if self.is_unheard {
+                return;
+            }
         }
         self.own = Some(booked.version);
         for window in &mut self.windows {
