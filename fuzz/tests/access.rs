@@ -117,7 +117,7 @@ fn answers_fit(rules: &Rules, question: &Question<'_>, addresses: &[IpAddr]) {
     }
     for &address in addresses {
         let verdict = rules.judge_resolved(question, address);
-        assert_eq!(rules.permits(question, Some(address)), verdict);
+        assert_eq!(rules.permits(question, Some(address.into())), verdict);
         assert_eq!(rules.explain(question, Some(address)).verdict(), Some(&verdict));
         // A name that is blocked stays blocked wherever it leads.
         let blocked = matches!((question.host, &judgement), (Host::Name(_), Judgement::Block(_)));
