@@ -100,7 +100,7 @@ struct Running {
     acl: Acl,
     events: Events,
     table: Table,
-    ledger: Option<(Ledger, JoinHandle<Option<Report>>)>,
+    ledger: Option<(Ledger, AtWork)>,
     history: Option<History>,
     api: Option<JoinHandle<()>>,
     helpers: TaskTracker,
@@ -111,6 +111,13 @@ struct Running {
     /// Cancelled when the ledger is flushed.
     flushed: CancellationToken,
     signals: Signals,
+}
+
+/// Who is at work on the ledger.
+struct AtWork {
+    recording: JoinHandle<Option<Report>>,
+    membership: JoinHandle<()>,
+    retention: JoinHandle<()>,
 }
 
 struct Signals {
@@ -267,7 +274,7 @@ async fn open_ledger(
     events: &Events,
     ending: &CancellationToken,
     helpers: &TaskTracker,
-) -> anyhow::Result<Option<(Ledger, JoinHandle<Option<Report>>)>> {
+) -> anyhow::Result<Option<(Ledger, AtWork)>> {
     let Some(form) = &config.ledger else { return Ok(None) };
     if let Some(archive) = &form.archive {
         archive.prepare().with_context(|| {
@@ -314,14 +321,15 @@ async fn open_ledger(
         flushed.cancel();
         report.ok()
     });
-    helpers.spawn(membership);
+    let membership = helpers.spawn(membership);
     let retention = Retention {
         keep: form.keep,
         interval: form.cleanup_interval,
         archive: form.archive.clone(),
     };
-    helpers.spawn(retention.run(Arc::clone(&store), table.clock().clone(), ending.clone()));
-    Ok(Some((Ledger { store, journal, figures, flusher }, recording)))
+    let retention = retention.run(Arc::clone(&store), table.clock().clone(), ending.clone());
+    let at_work = AtWork { recording, membership, retention: helpers.spawn(retention) };
+    Ok(Some((Ledger { store, journal, figures, flusher }, at_work)))
 }
 
 fn open_journal(
@@ -468,12 +476,16 @@ impl Running {
             Ok(Ok(())) => ExitCode::SUCCESS,
             _ => ExitCode::from(EXIT_FAILED),
         };
-        if let Some((ledger, recording)) = self.ledger {
-            let recorded = matches!(recording.await, Ok(Some(_)));
+        if let Some((ledger, at_work)) = self.ledger {
+            let recorded = matches!(at_work.recording.await, Ok(Some(_)));
             let journaled = close_journal(ledger.journal).await;
             if let Some(history) = self.history {
                 history.finish().await;
             }
+            // Neither stops half-way, and nobody would close what they open behind the store. A panic
+            // in one was logged where it happened.
+            let _left = at_work.membership.await;
+            let _stopped = at_work.retention.await;
             ledger.store.close().await;
             let outbox = self.table.outbox();
             let (saved, unsaved, lost) = (outbox.saved(), outbox.unsaved(), outbox.lost());

@@ -1,7 +1,7 @@
 //! Stopping: clients finish, the rest is cut, the books are closed.
 
-use std::io::{Read as _, Write as _};
-use std::process::Command as Process;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,7 +10,7 @@ use rustsocks_testkit::client::{Client, at};
 use rustsocks_testkit::eventually;
 
 use super::ledger::hold;
-use super::{bytes, end, listener, proxy};
+use super::{bytes, end, listener, proxy, some_sessions};
 
 #[test]
 fn clients_may_finish_within_the_grace() {
@@ -105,4 +105,61 @@ fn half_open_handshakes_do_not_hold_up_the_stop() {
     let _silent: Vec<Client> = (0..20).map(|_| Client::connect(proxy.socks())).collect();
     std::thread::park_timeout(Duration::from_millis(50));
     assert_eq!(proxy.terminate(), Some(0));
+}
+
+/// Holds a file in such a way that whoever opens it waits; says so, and lets go when it is told.
+const LEASE: &str = "
+import fcntl, signal, sys
+file = open(sys.argv[1], 'r+')
+signal.signal(signal.SIGIO, lambda *_: print('asked', flush=True))
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()
+";
+
+#[test]
+fn a_retention_step_under_way_at_the_stop_ends_before_the_store_is_closed() {
+    let mut proxy = proxy("[sessions]\nretention_days = 1\narchive_dir = \"archive\"\n");
+    some_sessions(&proxy, 3);
+    eventually("the records", || (proxy.records().len() == 3).then_some(()));
+    assert_eq!(proxy.terminate(), Some(0));
+    let database = proxy.folder().join("data/sessions.db");
+    let ask = |sql: &str| {
+        let output = Process::new("sqlite3").arg(&database).arg(sql).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    ask("UPDATE sessions SET end_time = '2020-01-01T00:00:00.000+00:00' WHERE rowid <= 2");
+    let archive = proxy.folder().join("archive/sessions-2020-01-01.ndjson.zst");
+    std::fs::File::create_new(&archive).unwrap();
+    let mut holder = Process::new("python3")
+        .args(["-c", LEASE])
+        .arg(&archive)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "held");
+    proxy.restart();
+    assert_eq!(said.next().unwrap().unwrap(), "asked");
+    proxy.signal(Signal::TERM);
+    let journal = proxy.folder().join("data/sessions.db.journal");
+    eventually("the journal to be closed", || {
+        let files = std::fs::read_dir(&journal).unwrap();
+        let mut names = files.map(|file| file.unwrap().file_name());
+        (!names.any(|name| name.to_string_lossy().ends_with(".journal"))).then_some(())
+    });
+    // The store would be closed within a moment.
+    let log = database.with_extension("db-wal");
+    for _ in 0..50 {
+        assert!(log.exists(), "it is open while somebody is at work on it");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert!(!log.exists(), "nothing was opened behind the close");
+    assert_eq!(ask("SELECT count(*) FROM sessions"), "1\n");
+    let output = Process::new("zstd").args(["-d", "-c"]).arg(archive).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
 }
