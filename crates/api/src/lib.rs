@@ -1,7 +1,7 @@
 //! The operator's side: REST under `/api`, the metrics page, health, the API's own description.
 //!
 //! It reads the live table, the store and the access rules, and ends a session by asking it to
-//! stop; it knows nothing of the data plane. JSON shapes live here alone, made from domain
+//! stop; it knows nothing of the data plane. Its answers are shaped here alone, made from domain
 //! types that know no JSON.
 
 mod acl;
