@@ -33,8 +33,10 @@ const TURNS: usize = 8;
 /// how long the end that is left when the other one broke may rest in doing so.
 const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(1);
 
-/// How long to wait before the kernel is asked again what is not acknowledged.
+/// How long to wait before the kernel is asked again what is not acknowledged; at most where it
+/// takes its time.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
+const ASK_SELDOM: Duration = Duration::from_millis(64);
 
 /// The two connections of a session.
 #[derive(Debug)]
@@ -209,18 +211,23 @@ impl Relay {
         let mut waiting = flow.unacknowledged(sink);
         let mut deadline = Instant::now() + LAST_ACKNOWLEDGEMENTS;
         let mut stopped = false;
+        let mut pause = ASK_AGAIN;
         while waiting > 0 && Instant::now() < deadline {
             if is_gone(sink) {
                 // It broke as well, and nobody can tell what it took.
                 return;
             }
-            discard_input(sink);
+            // Who has nothing more to say is asked less and less often.
+            pause = match discard_input(sink) {
+                true => ASK_AGAIN,
+                false => (pause * 2).min(ASK_SELDOM),
+            };
             let was_stopped = stopped;
             if stopped {
-                sleep(ASK_AGAIN).await;
+                sleep(pause).await;
             } else {
                 let stop = std::future::poll_fn(|cx| self.stop.poll(session, cx));
-                stopped = timeout(ASK_AGAIN, stop).await.is_ok();
+                stopped = timeout(pause, stop).await.is_ok();
             }
             let left = flow.unacknowledged(sink);
             if !was_stopped && (stopped || left < waiting) {
@@ -262,15 +269,13 @@ fn is_gone(stream: &TcpStream) -> bool {
     stream.peer_addr().is_err()
 }
 
-/// Reads and drops what a socket has to give right now, up to a bound.
-fn discard_input(stream: &TcpStream) {
+/// Reads and drops what a socket has to give right now, up to a bound; tells whether that was
+/// anything.
+fn discard_input(stream: &TcpStream) -> bool {
     with_buffer(|buffer| {
-        for _ in 0..TURNS {
-            if !matches!(stream.try_read(buffer), Ok(n) if n > 0) {
-                break;
-            }
-        }
-    });
+        let turns = (0..TURNS).take_while(|_| matches!(stream.try_read(buffer), Ok(1..)));
+        turns.count() > 0
+    })
 }
 
 /// As [`discard_input`], and leaves the waker for what comes later.

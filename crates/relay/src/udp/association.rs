@@ -208,9 +208,7 @@ impl<G: Gate> Task<'_, G> {
 
     fn admit(&mut self, place: &Place) -> Result<(), Refusal> {
         let gate = self.gate;
-        let known = self.peers.verdict(place.to, self.generation, |place| gate.judge(place));
-        if known != Some(Ok(())) {
-            // A place that is forbidden by its name may be allowed by its address.
+        if !self.peers.admits(place, self.generation, |place| gate.judge(place)) {
             gate.judge(place)?;
             self.peers.allow(place.clone(), self.generation);
         }

@@ -17,15 +17,20 @@ const MOST_KNOWN: usize = 256;
 /// How long an answer is used without asking the resolver again, which has a cache of its own.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// The same where no address was found: the trouble may pass at any moment. What really does not
-/// exist, the resolver remembers.
+/// The same where no address was found, at least: the trouble may pass at any moment, and what
+/// really does not exist, the resolver remembers. Names that take long to fail are asked for less
+/// often, so that they leave room for others.
 const FRESH_FAILURE: Duration = Duration::from_secs(1);
+
+/// How many times as long as it took a failure is used.
+const FAILURE_SHARE: u32 = 3;
 
 type Key = (HostName, u16);
 
 struct UnderWay<'a> {
     key: Key,
     resolving: Resolving<'a>,
+    since: Instant,
     waiting: Vec<Box<[u8]>>,
 }
 
@@ -48,6 +53,7 @@ pub(crate) enum Lookup {
 /// The names of one association.
 #[derive(Default)]
 pub(crate) struct Names<'a> {
+    /// The answers, and until when they are used.
     known: HashMap<Key, (Result<Place, Refusal>, Instant)>,
     under_way: Vec<UnderWay<'a>>,
 }
@@ -62,12 +68,8 @@ impl<'a> Names<'a> {
         gate: &'a impl Gate,
     ) -> Lookup {
         let key = (name.clone(), port);
-        if let Some((answer, at)) = self.known.get(&key) {
-            let fresh = match answer {
-                Err(Refusal::Unresolved) => FRESH_FAILURE,
-                Ok(_) | Err(Refusal::Blocked) => FRESH,
-            };
-            if at.elapsed() < fresh {
+        if let Some((answer, until)) = self.known.get(&key) {
+            if Instant::now() < *until {
                 return Lookup::Known(answer.clone());
             }
             self.known.remove(&key);
@@ -83,7 +85,8 @@ impl<'a> Names<'a> {
             return Lookup::Overflow;
         }
         let resolving = gate.resolve(name.clone(), port);
-        self.under_way.push(UnderWay { key, resolving, waiting: vec![payload.into()] });
+        let (since, waiting) = (Instant::now(), vec![payload.into()]);
+        self.under_way.push(UnderWay { key, resolving, since, waiting });
         Lookup::Waits
     }
 
@@ -91,11 +94,17 @@ impl<'a> Names<'a> {
     pub(crate) fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
         for index in 0..self.under_way.len() {
             if let Poll::Ready(answer) = self.under_way[index].resolving.as_mut().poll(cx) {
-                let UnderWay { key, waiting, .. } = self.under_way.swap_remove(index);
+                let UnderWay { key, waiting, since, .. } = self.under_way.swap_remove(index);
+                let fresh = match &answer {
+                    Err(Refusal::Unresolved) => {
+                        (since.elapsed() * FAILURE_SHARE).clamp(FRESH_FAILURE, FRESH)
+                    }
+                    Ok(_) | Err(Refusal::Blocked) => FRESH,
+                };
                 if self.known.len() >= MOST_KNOWN {
                     self.known.clear();
                 }
-                self.known.insert(key, (answer.clone(), Instant::now()));
+                self.known.insert(key, (answer.clone(), Instant::now() + fresh));
                 return Poll::Ready(Arrived { answer, waiting });
             }
         }

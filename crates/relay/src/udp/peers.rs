@@ -48,13 +48,31 @@ impl Peers {
         generation: u64,
         judge: impl FnOnce(&Place) -> Result<(), Refusal>,
     ) -> Option<Result<(), Refusal>> {
+        self.look(address, |peer| peer.verdict(generation, judge))
+    }
+
+    /// Whether the client wrote to this very place before, by the same name or by its address, and
+    /// the rules of this generation allow it.
+    pub(crate) fn admits(
+        &mut self,
+        place: &Place,
+        generation: u64,
+        judge: impl FnOnce(&Place) -> Result<(), Refusal>,
+    ) -> bool {
+        let is_it = self.look(place.to, |peer| {
+            peer.place == *place && peer.verdict(generation, judge) == Ok(())
+        });
+        is_it == Some(true)
+    }
+
+    fn look<R>(&mut self, address: SocketAddr, at: impl FnOnce(&mut Peer) -> R) -> Option<R> {
         if let Some(peer) = self.young.get_mut(&address) {
-            return Some(peer.verdict(generation, judge));
+            return Some(at(peer));
         }
         let mut peer = self.old.remove(&address)?;
-        let verdict = peer.verdict(generation, judge);
+        let found = at(&mut peer);
         self.keep(peer);
-        Some(verdict)
+        Some(found)
     }
 
     /// Remembers a destination that the rules of this generation allow.
@@ -72,6 +90,8 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    use rustsocks_proto::HostName;
+
     use super::*;
 
     /// For rules that do not change.
@@ -90,6 +110,19 @@ mod tests {
         }
         assert!(peers.young.len() + peers.old.len() <= 2 * MOST);
         assert_eq!(peers.verdict(SocketAddr::from(([192, 0, 2, 9], 1)), 0, unasked), None);
+    }
+
+    #[test]
+    fn a_name_that_is_allowed_admits_nobody_by_address() {
+        let mut peers = Peers::default();
+        let address: SocketAddr = "192.0.2.1:53".parse().unwrap();
+        let name = HostName::new("stream.test").unwrap();
+        let named = Place { name: Some(name), ..address.into() };
+        peers.allow(named.clone(), 0);
+        assert!(peers.admits(&named, 0, unasked));
+        assert!(!peers.admits(&address.into(), 0, unasked));
+        assert!(!peers.admits(&address.into(), 1, |_| Ok(())));
+        assert_eq!(peers.verdict(address, 1, |_| Ok(())), Some(Ok(())), "its answers are heard");
     }
 
     #[test]
