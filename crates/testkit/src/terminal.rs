@@ -49,7 +49,9 @@ impl Terminal {
         };
         // A session of its own whose terminal this is, so that a new size is told.
         let mut command = Command::new("setsid");
-        command.arg("--ctty").args(words).env("TERM", "xterm-256color");
+        // Signals as a shell at a terminal has them, whatever runs the tests ignores.
+        command.args(["--ctty", "env", "--default-signal"]).args(words);
+        command.env("TERM", "xterm-256color");
         command.stdin(theirs()).stdout(theirs()).stderr(theirs());
         setup(&mut command);
         let child = command.spawn().unwrap();

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command as Process, Stdio};
+use std::process::{Child, Command as Process, Stdio};
 use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -265,43 +265,33 @@ fn an_export_that_is_told_to_end_leaves_nothing_behind() {
     });
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.csv");
-    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
-        let mut export = program(address);
-        let mut export = export
-            .args(["sessions", "export", "-o"])
-            .arg(&file)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    // Whatever runs the tests may ignore signals itself.
+    let begun = |signals: &str| {
+        let mut export = Process::new("env");
+        export.args([signals, env!("CARGO_BIN_EXE_rustsocks"), "sessions", "export", "-o"]);
+        export.arg(&file).env("RUSTSOCKS_API", address.to_string()).stderr(Stdio::piped());
+        let export = export.spawn().unwrap();
         heads.recv_timeout(PATIENCE).unwrap();
         let part = folder.path().join(format!("a.csv.{}.part", export.id()));
         eventually("the first piece", || {
             std::fs::metadata(&part).is_ok_and(|part| part.len() > 0).then_some(())
         });
-        kill_process(Pid::from_child(&export), signal).unwrap();
+        export
+    };
+    let ended = |mut export: Child, code| {
         assert_eq!(export.wait().unwrap().code(), Some(code));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    };
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
+        let export = begun("--default-signal");
+        kill_process(Pid::from_child(&export), signal).unwrap();
+        ended(export, code);
     }
     // Told to ignore it, as nohup(1) does, it goes on.
-    let words = "trap '' HUP; exec \"$0\" sessions export -o \"$1\"";
-    let export = program(address);
-    let mut shell = Process::new("sh");
-    shell.args(["-c", words]).arg(export.get_program()).arg(&file);
-    for (key, value) in export.get_envs() {
-        match value {
-            Some(value) => shell.env(key, value),
-            None => shell.env_remove(key),
-        };
-    }
-    let mut export = shell.stderr(Stdio::piped()).spawn().unwrap();
-    heads.recv_timeout(PATIENCE).unwrap();
-    let part = folder.path().join(format!("a.csv.{}.part", export.id()));
-    eventually("the first piece", || {
-        std::fs::metadata(&part).is_ok_and(|part| part.len() > 0).then_some(())
-    });
+    let export = begun("--ignore-signal=HUP");
     kill_process(Pid::from_child(&export), Signal::HUP).unwrap();
     kill_process(Pid::from_child(&export), Signal::TERM).unwrap();
-    assert_eq!(export.wait().unwrap().code(), Some(143));
+    ended(export, 143);
 }
 
 #[test]
