@@ -235,17 +235,17 @@ async fn a_node_whose_batch_is_held_up_gives_signs_of_life_and_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_for_usage_holds_up_no_record() {
+async fn whoever_waits_for_usage_holds_up_no_record_and_no_sign_of_life() {
     let database = Database::new(Kind::Postgres);
     let store = database.store().await;
     store.save(&[ended(1, 2000)]).await.unwrap();
     // Every connection that reads waits for a table that no record needs.
     let mut holder = database.connect().await;
-    holder.execute("BEGIN; LOCK TABLE commands").await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE metrics_points").await.unwrap();
     let mut reading = JoinSet::new();
     for _ in 0..4 {
         let store = Arc::clone(&store);
-        reading.spawn(async move { store.server().unwrap().commands_for("node").await });
+        reading.spawn(async move { store.points("node", at(0), at(1000), 10).await });
     }
     eventually("the readers", || (database.waiting() == 4).then_some(()));
     let table = Table::new(Clock::system(), "node".into(), Rules::default());
@@ -255,8 +255,12 @@ async fn whoever_waits_for_usage_holds_up_no_record() {
         usage = store.usage(None, 3600, (0, 1), &table, at(0)) => panic!("{usage:?}"),
         saved = store.save(&records) => saved.unwrap(),
     }
+    let server = store.server().unwrap();
+    server.heartbeat("node", id(1).as_uuid(), "0").await.unwrap();
+    assert_eq!(server.nodes().await.unwrap().len(), 1);
+    assert_eq!(database.waiting(), 4, "all who read still wait");
     holder.execute("ROLLBACK").await.unwrap();
-    while let Some(commands) = reading.join_next().await {
-        commands.unwrap().unwrap();
+    while let Some(points) = reading.join_next().await {
+        points.unwrap().unwrap();
     }
 }
