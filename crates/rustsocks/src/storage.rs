@@ -131,6 +131,7 @@ pub(crate) mod server {
     }
 
     /// Connects; changes the schema only where that is asked for.
+    #[cfg(feature = "database")]
     pub(crate) async fn open(
         config: &DatabaseConfig,
         node: &str,
